@@ -1,0 +1,85 @@
+"""The inner loop of every trained method: many optimiser steps between two host synchronisations.
+
+Lightning's own loop costs about as much as one step of a small network. A module that trains with
+manual optimisation therefore takes a whole chunk of steps in one ``training_step``::
+
+    def training_step(self, batch, batch_idx):
+        self.log_dict(run_steps(self, self.losses, every=self.log_every))
+
+A chunk ends at the next multiple of ``every``, at ``trainer.max_steps``, or at once when the trainer
+was asked to stop, and nothing that it computes depends on where it ends: a run that is interrupted
+and resumed takes the same steps and logs the same numbers as one that is not.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from sciml.errors import Diverged
+
+if TYPE_CHECKING:
+    from lightning.pytorch import LightningModule
+
+Terms = dict[str, Tensor]
+
+
+class Endless:
+    """A loader without data and without end: the module draws its own batches."""
+
+    def __iter__(self) -> Iterator[int]:
+        while True:
+            yield 0
+
+
+def run_steps(module: LightningModule, losses: Callable[[], tuple[Tensor, Terms]], *, every: int) -> dict[str, float]:
+    """Take optimiser steps up to the next multiple of ``every``.
+
+    Args:
+        module: A LightningModule with ``automatic_optimization = False`` and one optimiser.
+        losses: Called once a step; returns the scalar to differentiate and the named loss terms
+            (scalars, same device), which are logged and watched for NaN and infinity.
+        every: Chunk length in optimiser steps.
+
+    Returns:
+        The terms of the last step as ``train/<name>`` and the scalar itself as ``train/loss``.
+
+    Raises:
+        Diverged: A term of some step in the chunk is NaN or infinite.
+    """
+    trainer = module.trainer
+    optimizer = module.optimizers()
+    scheduler = module.lr_schedulers()
+    first = module.global_step
+    last = first + every - first % every
+    if trainer.max_steps > 0:
+        last = min(last, trainer.max_steps)
+    history: list[Tensor] = []
+    names: list[str] = []
+    for _ in range(first, last):
+        optimizer.zero_grad()
+        loss, terms = losses()
+        loss.backward()
+        optimizer.step()
+        if scheduler is not None:
+            scheduler.step()
+        names = ["loss", *terms]
+        history.append(torch.stack([loss.detach(), *(t.detach() for t in terms.values())]))
+        if trainer.should_stop:
+            break
+    values = torch.stack(history).cpu()  # the chunk's only synchronisation with the device
+    if not bool(torch.isfinite(values).all()):
+        _raise_diverged(values, names, first)
+    return {f"train/{name}": float(value) for name, value in zip(names, values[-1], strict=True)}
+
+
+def _raise_diverged(values: Tensor, names: list[str], first: int) -> None:
+    row = int((~torch.isfinite(values)).any(dim=1).nonzero()[0])
+    # The total is not finite either; the term that made it so is what the user needs to know.
+    order = [*range(1, len(names)), 0]
+    column = next(c for c in order if not math.isfinite(float(values[row, c])))
+    raise Diverged(names[column], first + row + 1, float(values[row, column]))
