@@ -1,0 +1,142 @@
+"""Saving a run so that it goes on bit for bit as if it had never stopped.
+
+``last.ckpt`` holds everything: weights, optimiser, schedule, the method's own state, and the state
+of every global random generator, which Lightning leaves out. ``best.ckpt`` holds the weights with
+the lowest ``val/loss``. Both hold plain data only, so that loading them runs no code.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+import pickle
+import random
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.callbacks import Callback
+
+from sciml.errors import Diverged, UsageError
+from sciml.folder import disk_error
+from sciml.signals import StopSignal
+
+log = logging.getLogger("sciml")
+BEST_BY = "val/loss"
+
+
+def rng_state() -> dict[str, Any]:
+    """State of the global generators of Python, NumPy and torch, as plain data."""
+    name, keys, position, has_gauss, gauss = np.random.get_state(legacy=True)
+    kind, words, next_gauss = random.getstate()
+    state: dict[str, Any] = {
+        "torch": torch.get_rng_state(),
+        "numpy": [str(name), torch.from_numpy(keys.astype(np.int64)), int(position), int(has_gauss), float(gauss)],
+        "python": [kind, list(words), next_gauss],
+    }
+    if torch.cuda.is_available():
+        state["cuda"] = torch.cuda.get_rng_state_all()
+    return state
+
+
+def set_rng_state(state: dict[str, Any]) -> None:
+    """Put back what :func:`rng_state` returned."""
+    torch.set_rng_state(state["torch"].cpu())
+    name, keys, position, has_gauss, gauss = state["numpy"]
+    np.random.set_state((name, keys.cpu().numpy().astype(np.uint32), position, has_gauss, gauss))
+    kind, words, next_gauss = state["python"]
+    random.setstate((kind, tuple(words), next_gauss))
+    if "cuda" in state and torch.cuda.is_available():
+        torch.cuda.set_rng_state_all([s.cpu() for s in state["cuda"]])
+
+
+def read(path: Path) -> dict[str, Any]:
+    """Load a checkpoint as data.
+
+    Raises:
+        UsageError: The file is damaged, or holds objects that would run code when loaded.
+    """
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise UsageError(f"there is no checkpoint {path}") from None
+    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError, OSError) as error:
+        unsafe = "weights_only" in str(error).lower() or "unsupported" in str(error).lower()
+        why = "it holds more than tensors and plain data, and is not loaded" if unsafe else "it is damaged"
+        raise UsageError(f"checkpoint {path}: {why}; delete it, or start afresh with --force") from error
+
+
+class Checkpoint(Callback):
+    """Writes ``last`` and ``best``, stops on a signal, and watches the logged losses.
+
+    Args:
+        last: Where the full state goes.
+        best: Where the best weights go.
+        every_seconds: Time between two writes of ``last``; 0 writes it after every batch.
+        stop: Set by a signal; the trainer then ends after the step in progress.
+    """
+
+    def __init__(self, last: Path, best: Path, *, every_seconds: float, stop: StopSignal) -> None:
+        self.last, self.best, self.every_seconds, self.stop = last, best, every_seconds, stop
+        self.best_loss, self.best_step = math.inf, 0
+        self._rng: dict[str, Any] | None = None
+        self._saved = time.monotonic()
+
+    def state_dict(self) -> dict[str, Any]:
+        """The best so far, and the global generators."""
+        return {"best_loss": self.best_loss, "best_step": self.best_step, "rng": rng_state()}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take up a saved state; the generators follow when training starts, after all set-up has drawn from them."""
+        self.best_loss, self.best_step = state_dict["best_loss"], state_dict["best_step"]
+        self._rng = state_dict["rng"]
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Restore the generators of a resumed run."""
+        if self._rng is not None:
+            set_rng_state(self._rng)
+            self._rng = None
+        self._obey(trainer)
+
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
+        """Let a signal that came between two batches end the loop."""
+        self._obey(trainer)
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Watch, keep the best, and save when it is time."""
+        metrics = trainer.callback_metrics
+        for name, value in metrics.items():
+            if name.startswith("train/") and not math.isfinite(number := float(value)):
+                raise Diverged(name.removeprefix("train/"), trainer.global_step, number)
+        loss = float(metrics.get(BEST_BY, math.inf))
+        if loss < self.best_loss:
+            self.best_loss, self.best_step = loss, trainer.global_step
+            self._save(trainer, self.best, weights_only=True)
+        self._obey(trainer)
+        if trainer.should_stop or time.monotonic() - self._saved >= self.every_seconds:
+            self._save(trainer, self.last)
+            self._saved = time.monotonic()
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Save the end of training, so that a run killed during its test need not train again."""
+        self._save(trainer, self.last)
+
+    def _obey(self, trainer: Trainer) -> None:
+        if self.stop.signum is not None:
+            trainer.should_stop = True
+
+    def _save(self, trainer: Trainer, path: Path, *, weights_only: bool = False) -> None:
+        temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+        try:
+            trainer.save_checkpoint(temporary, weights_only=weights_only)
+            os.replace(temporary, path)
+        except OSError as error:
+            temporary.unlink(missing_ok=True)
+            raise disk_error(error, path) from error
+        log.debug("saved %s at step %d", path.name, trainer.global_step)

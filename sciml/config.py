@@ -1,0 +1,198 @@
+"""The composed config: what may stand in it, and what identifies a run.
+
+A config is data from outside. Before anything is built the whole tree is held against the
+constructors it names: every ``_target_`` must be trusted, every key beside it must be a parameter
+of that constructor with a value of the annotated kind, every required parameter must be there. So
+no dataclass mirrors a constructor, a typing error cannot pass, and a config file from elsewhere
+cannot run code.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import importlib
+import inspect
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+from sciml.errors import ConfigError
+from sciml.hints import describe, fits, hints_of
+
+FAMILIES = ("pinn", "operator", "diffusion", "influence")
+TRUSTED = ("sciml.", "torch.optim.", "torch.nn.", "lightning.pytorch.")
+SHARED = ("network", "optimizer")  # slots that a family refers to by interpolation
+# Keys that cannot change a result and so do not count for the identity of a run.
+NEUTRAL = ("seed", "paper", "track", "checkpoint", "outputs")
+_HYDRA_KEYS = frozenset({"_target_", "_partial_", "_convert_", "_recursive_"})
+
+Tree = dict[str, Any]
+Origin = Callable[[str], "str | None"]
+
+
+def suggest(word: str, options: Iterable[str], n: int = 3) -> list[str]:
+    """The options that ``word`` may have been meant to be: close in spelling, or with the same last part."""
+    options = list(options)
+    hits = difflib.get_close_matches(word, options, n=n, cutoff=0.6)
+    leaf = word.rsplit(".", 1)[-1]
+    return hits or difflib.get_close_matches(leaf, options, n=n) or [o for o in options if o.rsplit(".", 1)[-1] == leaf][:n]
+
+
+def did_you_mean(word: str, options: Iterable[str]) -> str:
+    """``"; did you mean a, b?"`` or the empty string."""
+    hits = suggest(word, options)
+    return f"; did you mean {', '.join(hits)}?" if hits else ""
+
+
+@cache
+def base_keys() -> Mapping[str, Any]:
+    """The keys that ``conf/config.yaml`` gives to every run, with their nested keys."""
+    import yaml
+
+    tree = yaml.safe_load(files("sciml.conf").joinpath("config.yaml").read_text())
+    return {key: value for key, value in tree.items() if key not in ("defaults", "hydra")}
+
+
+def family_of(tree: Mapping[str, Any]) -> str:
+    """The one family of a config.
+
+    Raises:
+        ConfigError: None or more than one family is there.
+    """
+    found = [name for name in FAMILIES if name in tree]
+    if len(found) == 1:
+        return found[0]
+    if not found:
+        raise ConfigError("no experiment is chosen: add +experiment=<paper>/<case> (see: sciml list experiments)")
+    raise ConfigError(f"a run has one family, this config has {len(found)}: {', '.join(found)}")
+
+
+def digest(tree: Mapping[str, Any]) -> str:
+    """Ten hex digits that identify a resolved config up to what cannot change its result."""
+    kept = {key: value for key, value in tree.items() if key not in NEUTRAL}
+    return hashlib.sha256(json.dumps(kept, sort_keys=True, default=str).encode()).hexdigest()[:10]
+
+
+def target(path: str, trust: Iterable[str] = ()) -> Any:
+    """The class or function that a ``_target_`` names.
+
+    Args:
+        path: Dotted name.
+        trust: Packages that the user trusts beside the built-in ones.
+
+    Raises:
+        ConfigError: The name is not trusted, does not exist, or is defined elsewhere than it says.
+    """
+    prefixes = (*TRUSTED, *(f"{package.rstrip('.')}." for package in trust))
+    if not isinstance(path, str) or not path.startswith(prefixes):
+        raise ConfigError(
+            f"_target_ {path} is not trusted; allowed are {', '.join(p + '*' for p in prefixes)}"
+            " (trust a package of your own with --trust PACKAGE)"
+        )
+    module_name, _, name = path.rpartition(".")
+    if module_name.startswith("sciml.cli") or (path.startswith("sciml.") and module_name.count(".") < 1):
+        raise ConfigError(f"_target_ {path} is part of the runner, not something a config can build")
+    try:
+        found = getattr(importlib.import_module(module_name), name)
+    except ModuleNotFoundError as error:
+        if error.name and not module_name.startswith(error.name):
+            raise ConfigError(f"_target_ {path} needs the package {error.name}, which is not installed") from error
+        raise ConfigError(f"_target_ {path}: there is no module {error.name or module_name}") from error
+    except AttributeError as error:
+        options = [key for key in dir(importlib.import_module(module_name)) if not key.startswith("_")]
+        raise ConfigError(f"_target_ {path}: {module_name} has no {name}{did_you_mean(name, options)}") from error
+    # A module under a trusted prefix also holds what it imported: `sciml.run.subprocess` must not pass.
+    home = getattr(found, "__module__", None) or ""
+    if not (inspect.isclass(found) or inspect.isfunction(found)) or not f"{home}.".startswith(prefixes):
+        raise ConfigError(f"_target_ {path} is not a class or function defined in a trusted package")
+    if f"{home}.".startswith("lightning.pytorch.cli."):
+        raise ConfigError(f"_target_ {path} is a program, not a part of a run")
+    return found
+
+
+def check(tree: Mapping[str, Any], raw: Mapping[str, Any], *, trust: Iterable[str] = (), origin: Origin | None = None) -> str:
+    """Hold a config against everything that it names.
+
+    Args:
+        tree: The resolved config as plain dicts and lists, without the ``hydra`` node.
+        raw: The same config with its interpolations unresolved.
+        trust: Packages that the user trusts.
+        origin: Says which file or override gave a key, for the message.
+
+    Returns:
+        The family's name.
+
+    Raises:
+        ConfigError: Something is wrong; all that was found, one line each.
+    """
+    problems = [*_top_level(tree, raw), *(p for key, node in tree.items() for p in _node(node, key, tuple(trust)))]
+    if problems:
+        lines = []
+        for key, message in problems:
+            place = origin(key) if origin else None
+            lines.append(message + (f" (from {place})" if place else ""))
+        raise ConfigError("\n".join(dict.fromkeys(lines)))
+    return family_of(tree)
+
+
+def _top_level(tree: Mapping[str, Any], raw: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    known = [*base_keys(), *FAMILIES, *SHARED, "trainer"]
+    for key, value in tree.items():
+        if key not in known:
+            yield key, f"there is no setting {key}{did_you_mean(key, known)}"
+        elif isinstance(base := base_keys().get(key), Mapping):
+            yield from _plain(value, base, key)
+        elif key in base_keys() and (value is None or not fits(value, type(base))):
+            yield key, f"bad value for {key}: {value!r} is not {describe(type(base))}"
+    for key in SHARED:
+        if key in tree and not any(f"${{{key}}}" in json.dumps(raw.get(f), default=str) for f in FAMILIES):
+            yield key, f"nothing in this config reads {key}; remove it"
+
+
+def _plain(value: Any, base: Mapping[str, Any], key: str) -> Iterator[tuple[str, str]]:
+    """A node without constructor has exactly the keys that config.yaml gives it."""
+    if not isinstance(value, Mapping):
+        yield key, f"{key} must be a group of settings ({', '.join(base)}), not {value!r}"
+        return
+    for name in value:
+        if name not in base:
+            yield f"{key}.{name}", f"there is no setting {key}.{name}{did_you_mean(name, base)}"
+
+
+def _node(node: Any, key: str, trust: tuple[str, ...]) -> Iterator[tuple[str, str]]:
+    if isinstance(node, (list, tuple)):
+        for i, item in enumerate(node):
+            yield from _node(item, f"{key}.{i}", trust)
+    if not isinstance(node, Mapping):
+        return
+    if "_target_" in node:
+        yield from _target_node(node, key, trust)
+    elif key in (*FAMILIES, *SHARED, "trainer"):
+        yield key, f"{key} names no class: its _target_ is missing"
+    for name, item in node.items():
+        yield from _node(item, f"{key}.{name}", trust)
+
+
+def _target_node(node: Mapping[str, Any], key: str, trust: tuple[str, ...]) -> Iterator[tuple[str, str]]:
+    try:
+        constructor = target(node["_target_"], trust)
+    except ConfigError as error:
+        yield f"{key}._target_", f"{key}: {error}"
+        return
+    parameters = dict(inspect.signature(constructor).parameters)
+    parameters.pop("self", None)
+    named = {n: p for n, p in parameters.items() if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
+    hints = hints_of(constructor)
+    if not any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
+        for name in node:
+            if name not in named and name not in _HYDRA_KEYS:
+                yield f"{key}.{name}", f"there is no setting {key}.{name}{did_you_mean(name, named)}"
+    for name, parameter in named.items():
+        if name not in node:
+            if parameter.default is parameter.empty and not node.get("_partial_"):
+                yield key, f"{key}.{name} is missing: {constructor.__name__} needs it"
+        elif name in hints and not fits(node[name], hints[name]):
+            yield f"{key}.{name}", f"bad value for {key}.{name}: {node[name]!r} is not {describe(hints[name])}"

@@ -1,0 +1,227 @@
+"""The run folder: the truth about a run, in files that are either whole or absent.
+
+==================  =========================================================================
+``config.yaml``     the resolved config; enough to rebuild every object of the run
+``status.json``     state, step, process; rewritten while the run goes
+``metrics.jsonl``   one line for each time metrics were logged
+``last.ckpt``       where a stopped run goes on; ``best.ckpt`` has the lowest held-out loss
+``figures/*.png``   what the method draws after its test
+``error.txt``       the full trace, when the run failed
+``row.json``        the result; written last: a folder with a row is complete, one without resumable
+==================  =========================================================================
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import json
+import os
+import socket
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sciml.errors import RunError, UsageError
+
+Row = dict[str, Any]
+_ROW_FIELDS: dict[str, type] = {"experiment": str, "family": str, "hash": str, "seed": int, "metrics": dict}
+
+
+def write_atomically(path: Path, data: str | bytes) -> None:
+    """Replace a file in one step; a reader sees the old content or the new, never a part.
+
+    Raises:
+        RunError: The disk is full or the folder cannot be written; the old file is untouched.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with open(temporary, "wb") as file:
+            file.write(data.encode() if isinstance(data, str) else data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise disk_error(error, path) from error
+
+
+def disk_error(error: OSError, path: Path) -> RunError:
+    """An operating system's refusal, as one line that says what to do."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return RunError(f"no space left to write {path}; free some and run the same command again: it resumes")
+    if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM):
+        return RunError(f"cannot write {path}: {error.strerror}; choose another place with outputs=<folder>")
+    return RunError(f"cannot write {path}: {error.strerror or error}")
+
+
+class RunFolder:
+    """Paths and records of one run.
+
+    Args:
+        path: The folder, ``<outputs>/<experiment>/<hash>-seed<n>``.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.config = path / "config.yaml"
+        self.status = path / "status.json"
+        self.metrics = path / "metrics.jsonl"
+        self.row = path / "row.json"
+        self.last = path / "last.ckpt"
+        self.best = path / "best.ckpt"
+        self.error = path / "error.txt"
+        self.figures = path / "figures"
+
+    def create(self) -> None:
+        """Make the folder.
+
+        Raises:
+            RunError: It cannot be made or written.
+        """
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise disk_error(error, self.path) from error
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Own the folder while the block runs.
+
+        The lock belongs to the process, not to a file's existence: a killed process leaves none behind.
+
+        Raises:
+            RunError: Another process owns it.
+        """
+        self.create()
+        try:
+            file = open(self.path / ".lock", "a+")  # noqa: SIM115 - held open for as long as the lock
+        except OSError as error:
+            raise disk_error(error, self.path / ".lock") from error
+        with file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                file.seek(0)
+                owner = file.read().strip() or "another process"
+                raise RunError(f"{self.path} is in use by {owner}; wait for it or stop it") from None
+            file.truncate(0)
+            file.write(f"process {os.getpid()} on {socket.gethostname()}")
+            file.flush()
+            yield
+
+    def read_status(self) -> dict[str, Any]:
+        """The last status; empty where there is none or it cannot be read."""
+        try:
+            status = json.loads(self.status.read_text())
+        except (FileNotFoundError, ValueError):
+            return {}
+        return status if isinstance(status, dict) else {}
+
+    def update_status(self, **changes: Any) -> None:
+        """Merge ``changes`` into the status; ``updated`` is set to now (seconds since 1970)."""
+        write_atomically(self.status, json.dumps({**self.read_status(), **changes, "updated": time.time()}, indent=1))
+
+    def read_row(self) -> Row | None:
+        """The row, or None where the run has not finished.
+
+        Raises:
+            UsageError: The file is damaged.
+        """
+        return read_row(self.row) if self.row.exists() else None
+
+    def write_row(self, row: Mapping[str, Any]) -> None:
+        """File the result; from here on the run is complete."""
+        write_atomically(self.row, json.dumps(row, indent=1) + "\n")
+
+    def read_config(self) -> dict[str, Any]:
+        """The resolved config that the run was started with.
+
+        Raises:
+            UsageError: There is none, or it is not a mapping.
+        """
+        import yaml
+
+        try:
+            tree = yaml.safe_load(self.config.read_text())
+        except FileNotFoundError:
+            raise UsageError(f"{self.path} is not a run folder: it has no config.yaml") from None
+        except (OSError, ValueError, yaml.YAMLError) as error:
+            raise UsageError(f"{self.config} cannot be read: {str(error).splitlines()[0]}") from error
+        if not isinstance(tree, dict) or not {"experiment", "config", "choices"} <= tree.keys():
+            raise UsageError(f"{self.config} is damaged: it must hold experiment, choices and config")
+        return tree
+
+    def write_config(self, tree: Mapping[str, Any]) -> None:
+        """File the resolved config."""
+        import yaml
+
+        write_atomically(self.config, yaml.safe_dump(dict(tree), sort_keys=False))
+
+    def set_aside(self) -> None:
+        """Make room for a repetition; the finished row is kept as ``row.previous.json``."""
+        if self.row.exists():
+            os.replace(self.row, self.row.with_name("row.previous.json"))
+        for path in (self.last, self.best, self.metrics, self.status, self.error):
+            path.unlink(missing_ok=True)
+
+    def cut_metrics(self, step: int) -> None:
+        """Drop what was logged after ``step``: a resumed run logs it again."""
+        if not self.metrics.exists():
+            return
+        kept = [line for line in self.metrics.read_text().splitlines() if _step_of(line) <= step]
+        write_atomically(self.metrics, "".join(f"{line}\n" for line in kept))
+
+
+def _step_of(line: str) -> float:
+    try:
+        return float(json.loads(line)["step"])
+    except (ValueError, KeyError, TypeError):
+        return float("inf")  # the torn last line of a killed process
+
+
+def read_row(path: Path) -> Row:
+    """Read one ``row.json``.
+
+    Raises:
+        UsageError: The file is not a whole row; the message names the file and the field.
+    """
+    try:
+        row = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{path} is damaged: {str(error).splitlines()[0]}") from error
+    if not isinstance(row, dict):
+        raise UsageError(f"{path} is damaged: it must hold one row, not {type(row).__name__}")
+    for field, kind in _ROW_FIELDS.items():
+        if not isinstance(row.get(field), kind):
+            raise UsageError(f"{path} is damaged: its field '{field}' must be {kind.__name__}")
+    for name, value in row["metrics"].items():
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or value != value:
+            raise UsageError(f"{path} is damaged: its metric '{name}' is {value!r}, not a number")
+    return row
+
+
+def find(text: str, outputs: Path) -> RunFolder:
+    """The run that a user means: a folder, a file in it, or a part of its path below ``outputs``.
+
+    Raises:
+        UsageError: No run or several match.
+    """
+    from sciml.config import did_you_mean
+
+    path = Path(text)
+    if path.is_file():
+        path = path.parent
+    if (path / "config.yaml").is_file():
+        return RunFolder(path)
+    runs = sorted(p.parent for p in outputs.rglob("config.yaml"))
+    names = [run.relative_to(outputs).as_posix() for run in runs]
+    hits = [run for run, name in zip(runs, names, strict=True) if text in name]
+    if len(hits) == 1:
+        return RunFolder(hits[0])
+    if hits:
+        raise UsageError(f"{text} fits {len(hits)} runs: " + ", ".join(hit.as_posix() for hit in hits[:5]))
+    hint = did_you_mean(text, names) if names else f"; {outputs} holds no runs"
+    raise UsageError(f"there is no run {text}{hint}")

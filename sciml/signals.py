@@ -1,0 +1,44 @@
+"""Stopping a run from outside so that nothing is lost.
+
+SIGINT (Ctrl-C), SIGTERM and SIGUSR2 (a scheduler's notice) set a flag; the loop ends after the step
+in progress, the checkpoint is saved, and the process ends with the code that tells why. A second
+Ctrl-C does not wait.
+"""
+
+from __future__ import annotations
+
+import signal
+import threading
+from types import FrameType, TracebackType
+from typing import Any
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR2)
+REQUEUE = 75  # EX_TEMPFAIL: not failed, wants to run again
+
+
+def exit_code(signum: int) -> int:
+    """Exit code of a run that a signal stopped: 130, 143, or 75 for a scheduler that shall requeue it."""
+    return REQUEUE if signum == signal.SIGUSR2 else 128 + signum
+
+
+class StopSignal:
+    """Context in which the signals above only set ``signum``."""
+
+    def __init__(self) -> None:
+        self.signum: int | None = None
+        self._before: dict[signal.Signals, Any] = {}
+
+    def __enter__(self) -> StopSignal:
+        if threading.current_thread() is threading.main_thread():
+            self._before = {s: signal.signal(s, self._note) for s in SIGNALS}
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        for number, handler in self._before.items():
+            # None: the handler was not set from Python, and so cannot be put back from here.
+            signal.signal(number, handler if handler is not None else signal.SIG_DFL)
+
+    def _note(self, signum: int, frame: FrameType | None) -> None:
+        if self.signum == signal.SIGINT == signum:
+            raise KeyboardInterrupt
+        self.signum = signum
