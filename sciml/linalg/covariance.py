@@ -1,0 +1,50 @@
+r"""Covariance operators: symmetric positive (semi-)definite maps on fields, seldom stored as a matrix.
+
+Samplers and solvers need little of a covariance: its product with a field. What is known in closed form
+also gives its inverse and a root :math:`R` with :math:`R R^T = \Sigma`, which is what samples are made with.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import final
+
+import torch
+from torch import Tensor
+
+
+class Covariance(ABC):
+    """What can at least be multiplied with. Fields are ``(batch, *shape)``."""
+
+    @abstractmethod
+    def matvec(self, x: Tensor) -> Tensor:
+        """Product with each field of ``x`` ``(batch, *shape)``.
+
+        Where the covariance differs between the entries of a batch, ``x`` is aligned with that batch.
+        """
+
+    @final
+    def dense(self, like: Tensor) -> Tensor:
+        """The matrix ``(d, d)`` on fields shaped like ``like`` ``(*shape)`` in row-major order.
+
+        For tests and small problems; takes d products. Only for covariances shared by a batch.
+        """
+        d = like.numel()
+        identity = torch.eye(d, dtype=like.dtype, device=like.device).reshape(d, *like.shape)
+        return self.matvec(identity).reshape(d, d).T
+
+
+class FactoredCovariance(Covariance):
+    """A covariance with an inverse and a root, shared by the whole batch."""
+
+    @abstractmethod
+    def solve(self, x: Tensor) -> Tensor:
+        """Product of the inverse with each field of ``x`` ``(batch, *shape)``."""
+
+    @abstractmethod
+    def root(self, z: Tensor) -> Tensor:
+        """Fields with this covariance from standard normal fields ``z`` ``(batch, *shape)``."""
+
+    @abstractmethod
+    def variance(self) -> Tensor:
+        """The diagonal, as one field ``(*shape)``."""

@@ -1,0 +1,41 @@
+r"""A covariance held as a matrix :math:`\Sigma = L L^T`, for small problems and as an oracle."""
+
+from __future__ import annotations
+
+from typing import final
+
+import torch
+from torch import Tensor
+
+from sciml.linalg.covariance import FactoredCovariance
+
+
+@final
+class DenseCovariance(FactoredCovariance):
+    """Args:
+        matrix: Symmetric positive definite ``(d, d)``; fields are taken in row-major order.
+        shape: Shape of one field, with d entries.
+
+    Raises:
+        ValueError: The matrix is not positive definite or does not fit the shape.
+    """
+
+    def __init__(self, matrix: Tensor, shape: tuple[int, ...]) -> None:
+        if matrix.shape != (d := torch.Size(shape).numel(), d):
+            raise ValueError(f"a covariance of fields {tuple(shape)} is a {d} x {d} matrix, not {tuple(matrix.shape)}")
+        factor, info = torch.linalg.cholesky_ex(matrix)
+        if int(info) != 0:
+            raise ValueError(f"the covariance matrix is not positive definite (leading minor {int(info)})")
+        self._matrix, self._factor, self._shape = matrix, factor, tuple(shape)
+
+    def matvec(self, x: Tensor) -> Tensor:
+        return (x.flatten(1) @ self._matrix).reshape(x.shape)
+
+    def solve(self, x: Tensor) -> Tensor:
+        return torch.cholesky_solve(x.flatten(1).T, self._factor).T.reshape(x.shape)
+
+    def root(self, z: Tensor) -> Tensor:
+        return (z.flatten(1) @ self._factor.T).reshape(z.shape)
+
+    def variance(self) -> Tensor:
+        return self._matrix.diagonal().reshape(self._shape)

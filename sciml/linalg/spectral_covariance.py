@@ -1,0 +1,69 @@
+r"""A covariance that is diagonal in a separable orthonormal basis,
+:math:`\Sigma = Q\,\mathrm{diag}(v)\,Q^T` with :math:`Q = Q_1 \otimes Q_2 \otimes \dots`
+
+One small matrix for each axis of the field; :math:`\Sigma` itself is never formed. Gaussian random fields
+with Neumann conditions are of this kind, in the cosine basis.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import final
+
+import torch
+from torch import Tensor
+
+from sciml.linalg.covariance import FactoredCovariance
+
+
+def cosine_basis(n: int) -> Tensor:
+    r"""Orthonormal DCT-II basis, ``(n, n)`` in float64.
+
+    Row k holds :math:`\sqrt{(2 - \delta_{k0})/n}\,\cos(\pi k (j + 1/2) / n)` at the cell centres j.
+    """
+    j = torch.arange(n, dtype=torch.float64) + 0.5
+    k = torch.arange(n, dtype=torch.float64)
+    basis = torch.cos(math.pi / n * torch.outer(k, j)) * math.sqrt(2 / n)
+    basis[0] /= math.sqrt(2)
+    return basis
+
+
+def transform(x: Tensor, bases: Sequence[Tensor]) -> Tensor:
+    """Multiply axis ``1 + a`` of ``x`` ``(batch, *shape)`` by ``bases[a]`` for every a."""
+    for axis, basis in enumerate(bases, start=1):
+        x = (x.movedim(axis, -1) @ basis.T).movedim(-1, axis)
+    return x
+
+
+@final
+class SpectralCovariance(FactoredCovariance):
+    """Args:
+        variance: Positive variance of every coefficient, ``(*axes, *rest)``.
+        bases: One orthonormal matrix for each leading axis of a field, rows are basis functions; the
+            remaining axes (channels) are independent of each other.
+
+    Raises:
+        ValueError: A variance is not positive.
+    """
+
+    def __init__(self, variance: Tensor, bases: Sequence[Tensor]) -> None:
+        if not bool((variance > 0).all()):
+            raise ValueError("every variance of a spectral covariance must be positive")
+        self._variance, self._bases = variance, list(bases)
+        self._back = [basis.T for basis in bases]
+
+    def _apply(self, x: Tensor, weight: Tensor) -> Tensor:
+        return transform(transform(x, self._bases) * weight, self._back)
+
+    def matvec(self, x: Tensor) -> Tensor:
+        return self._apply(x, self._variance)
+
+    def solve(self, x: Tensor) -> Tensor:
+        return self._apply(x, 1 / self._variance)
+
+    def root(self, z: Tensor) -> Tensor:
+        return transform(z * self._variance.sqrt(), self._back)
+
+    def variance(self) -> Tensor:
+        return transform(self._variance[None], [basis.square() for basis in self._back])[0]
