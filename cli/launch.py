@@ -1,0 +1,156 @@
+"""The one place where Typer hands over to Hydra.
+
+A ``hydra.main``-wrapped function keeps multirun, launchers and sweepers as Hydra's users know them.
+``sys.argv`` is Hydra's public interface; ``HYDRA_FULL_ERROR`` makes it raise instead of printing.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sciml.errors import UsageError
+
+from . import screen
+from .explain import explain
+
+CONFIG = "pkg://sciml.conf"
+OK, FAILED, USAGE = 0, 1, 2
+_RESULTS = "SCIML_SWEEP_RESULTS"  # where the jobs of a multirun, in whatever process, file how they ended
+
+
+def launch(
+    overrides: Sequence[str],
+    *,
+    multirun: bool = False,
+    config_dir: str | None = None,
+    trust: Sequence[str] = (),
+    force: bool = False,
+) -> int:
+    """Compose and run; returns the exit code."""
+    import hydra
+    from hydra.errors import HydraException
+    from omegaconf.errors import OmegaConfBaseException
+
+    task = Task(overrides, trust=trusted(trust), force=force, multirun=multirun)
+    argv = ["sciml", *overrides, *(["--multirun"] if multirun else []), *(["--config-dir", config_dir] if config_dir else [])]
+    try:
+        if multirun:
+            from .sweep import check_jobs
+
+            task.expected = check_jobs(overrides, config_dir)
+        with _hydra_environment(argv), _results(multirun) as results:
+            hydra.main(version_base="1.3", config_path=CONFIG, config_name="config")(task)()
+            return _summary(results, task.expected) if results else task.code
+    except (HydraException, OmegaConfBaseException, UsageError) as error:
+        screen.error(explain(error, overrides, config_dir))
+        return USAGE
+    except KeyboardInterrupt:
+        screen.error("interrupted")
+        return 130
+
+
+class Task:
+    """What Hydra calls for each job. It ends in an exit code, never in an exception, whatever process it is in.
+
+    Args:
+        overrides: As on the command line.
+        trust: Packages whose classes a config may build.
+        force: Repeat finished runs.
+        multirun: Whether this is one job of several.
+    """
+
+    def __init__(self, overrides: Sequence[str], *, trust: tuple[str, ...], force: bool, multirun: bool) -> None:
+        self.overrides, self.trust, self.force, self.multirun = list(overrides), trust, force, multirun
+        self.code, self.expected = OK, 1
+        self.__module__, self.__name__ = type(self).__module__, "sciml"  # hydra.main reads both
+
+    def __call__(self, cfg: Any) -> int:
+        """Run one composed config."""
+        from hydra.core.hydra_config import HydraConfig
+
+        runtime = HydraConfig.get()
+        job = list(runtime.overrides.task)
+        ended: dict[str, Any] = {"overrides": job, "state": "failed", "code": FAILED}
+        try:
+            ended |= self._run(cfg, job, dict(runtime.runtime.choices))
+        finally:
+            if path := os.environ.get(_RESULTS):
+                with open(path, "a", encoding="utf-8") as file:
+                    file.write(json.dumps(ended) + "\n")
+        self.code = ended["code"]
+        if ended["state"] == "stopped":  # ends a sweep too: Hydra lets a SystemExit through
+            raise SystemExit(self.code)
+        return self.code
+
+    def _run(self, cfg: Any, job: list[str], choices: dict[str, Any]) -> dict[str, Any]:
+        from .origin import place_of
+        from .request import request_of
+        from .runs import perform
+
+        try:
+            request = request_of(cfg, choices, job, trust=self.trust, force=self.force)
+        except UsageError as error:
+            screen.error(str(error))
+            return {"state": "refused", "code": USAGE}
+        return perform(request, origin=lambda key: place_of(key, job))
+
+
+def trusted(named: Sequence[str]) -> tuple[str, ...]:
+    """The packages that configs may build from: those named now and those in ``SCIML_TRUST``.
+
+    They are filed in the environment, so that the workers of a launcher inherit them, and the folder
+    the user stands in is made importable, as with ``python -m``.
+    """
+    packages = [*filter(None, os.environ.get("SCIML_TRUST", "").split(",")), *named]
+    if packages:
+        os.environ["SCIML_TRUST"] = ",".join(dict.fromkeys(packages))
+        here = os.getcwd()
+        paths = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+        os.environ["PYTHONPATH"] = os.pathsep.join(dict.fromkeys([here, *filter(None, paths)]))
+        if here not in sys.path:
+            sys.path.append(here)
+    return tuple(dict.fromkeys(packages))
+
+
+@contextmanager
+def _hydra_environment(argv: list[str]) -> Iterator[None]:
+    old_argv, old_full = sys.argv, os.environ.get("HYDRA_FULL_ERROR")
+    sys.argv, os.environ["HYDRA_FULL_ERROR"] = argv, "1"
+    try:
+        yield
+    finally:
+        sys.argv = old_argv
+        if old_full is None:
+            del os.environ["HYDRA_FULL_ERROR"]
+        else:
+            os.environ["HYDRA_FULL_ERROR"] = old_full
+
+
+@contextmanager
+def _results(multirun: bool) -> Iterator[Path | None]:
+    if not multirun:
+        yield None
+        return
+    with tempfile.TemporaryDirectory(prefix="sciml-") as folder:
+        path = Path(folder, "results.jsonl")
+        os.environ[_RESULTS] = str(path)
+        try:
+            yield path
+        finally:
+            del os.environ[_RESULTS]
+
+
+def _summary(results: Path, expected: int) -> int:
+    lines = results.read_text().splitlines() if results.exists() else []
+    jobs = [json.loads(line) for line in lines]
+    screen.jobs(jobs, lost=expected - len(jobs))
+    if len(jobs) < expected:
+        return FAILED
+    return max((job["code"] for job in jobs), default=FAILED)

@@ -1,0 +1,134 @@
+"""Commands that work on one run: perform, evaluate, resume."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sciml.errors import RunError, Stopped, UsageError
+
+from . import screen
+
+if TYPE_CHECKING:
+    from sciml.config import Origin
+    from sciml.run import Request
+
+
+def perform(request: Request, origin: Origin | None = None) -> dict[str, Any]:
+    """Execute a request, print how it ended, and return that as plain data.
+
+    Returns:
+        ``state`` (done, found, refused, failed, stopped), exit ``code``, and ``folder``, ``metrics`` or ``error``.
+    """
+    from sciml.run import execute
+    from sciml.signals import exit_code
+    from sciml.table import reported
+
+    folder = str(request.folder.path)
+    try:
+        outcome = execute(replace(request, origin=origin), screen.err())
+    except UsageError as error:
+        screen.error(str(error))
+        return {"state": "refused", "code": 2, "error": str(error)}
+    except Stopped as stopped:
+        screen.note(f"stopped by signal {stopped.signum}; go on with: sciml resume {folder}")
+        return {"state": "stopped", "code": exit_code(stopped.signum), "folder": folder, "error": str(stopped)}
+    except KeyboardInterrupt:
+        screen.note(f"interrupted; go on from the last checkpoint with: sciml resume {folder}")
+        return {"state": "stopped", "code": 130, "folder": folder, "error": "interrupted"}
+    except RunError as error:
+        return _failed(request, str(error))
+    except Exception as error:  # noqa: BLE001 - whatever a method raises ends as one line and a trace on file
+        return _failed(request, f"{type(error).__name__}: {' '.join(str(error).split())[:300]}")
+    lines = reported(outcome.row, request.tree)
+    if outcome.found:
+        screen.note(_age(outcome.row))
+    screen.closing(outcome.row, str(outcome.folder.path), found=outcome.found, reported=lines)
+    state = "found" if outcome.found else "done"
+    return {"state": state, "code": 0, "folder": folder, "metrics": outcome.row["metrics"]}
+
+
+def _failed(request: Request, message: str) -> dict[str, Any]:
+    trace = request.folder.error
+    where = f"\nfull trace: {trace}" if trace.exists() else ""
+    screen.error(f"{request.experiment} seed {request.tree['seed']} failed: {message}{where}")
+    if os.environ.get("SCIML_TRACE") and trace.exists():
+        print(trace.read_text())
+    return {"state": "failed", "code": 1, "folder": str(request.folder.path), "error": message}
+
+
+def _age(row: Any) -> str:
+    from sciml.provenance import commit
+
+    now, then = commit(), row.get("commit")
+    code = ""
+    if now["commit"] and then and now["commit"] != then:
+        code = f" by another commit ({then[:9]}, now {now['commit'][:9]})"
+    return f"this run is finished{code}; --force repeats it"
+
+
+def evaluate_run(text: str, checkpoint: str, trust: Sequence[str], outputs: str) -> int:
+    """``sciml eval``: returns the exit code."""
+    from rich.table import Table
+
+    from sciml.folder import find
+
+    from .launch import trusted
+
+    try:
+        folder = find(text, Path(outputs))
+        from sciml.run import evaluate
+
+        metrics = evaluate(folder, checkpoint, trusted(trust))
+        row = folder.read_row()
+    except UsageError as error:
+        screen.error(str(error))
+        return 2
+    except RunError as error:
+        screen.error(str(error))
+        return 1
+    filed = row["metrics"] if row else {}
+    prefix = "best/" if checkpoint == "best" else ""
+    table = Table(box=None)
+    for column in ("metric", checkpoint, "row", "difference"):
+        table.add_column(column, justify="left" if column == "metric" else "right")
+    for name, value in metrics.items():
+        before = filed.get(f"{prefix}{name}")
+        difference = "" if before is None else f"{value - before:.1e}"
+        table.add_row(name, screen.number(value), "" if before is None else screen.number(before), difference)
+    screen.out().print(table)
+    return 0
+
+
+def resume_run(text: str, trust: Sequence[str], outputs: str) -> int:
+    """``sciml resume``: returns the exit code."""
+    from sciml.folder import find
+
+    from .launch import trusted
+
+    try:
+        folder = find(text, Path(outputs))
+        stored = folder.read_config()
+    except UsageError as error:
+        screen.error(str(error))
+        return 2
+    from sciml.run import Request
+
+    # The folder may have been moved; what counts is that it still is <root>/<experiment>/<hash>-seed<n>.
+    depth = len(Path(stored["experiment"]).parts)
+    root = folder.path.resolve().parents[depth]
+    request = Request(
+        tree={**stored["config"], "outputs": str(root)},
+        raw=None,
+        experiment=stored["experiment"],
+        choices=stored["choices"],
+        command=f"sciml resume {folder.path.name}",
+        trust=trusted(trust),
+    )
+    if request.folder.path.resolve() != folder.path.resolve():
+        screen.error(f"{folder.config} was edited: its hash is {request.folder.path.name}, its folder {folder.path.name}")
+        return 2
+    return perform(request)["code"]

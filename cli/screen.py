@@ -1,0 +1,83 @@
+"""What the commands print. Messages go to standard error, results to standard output."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+
+def out() -> Any:
+    """Console for results."""
+    from rich.console import Console
+
+    return Console(highlight=False)
+
+
+def err() -> Any:
+    """Console for messages and progress."""
+    from rich.console import Console
+
+    return Console(stderr=True, highlight=False)
+
+
+def error(text: str) -> None:
+    """One message; its first line says what is wrong."""
+    from rich.markup import escape
+
+    first, *rest = text.splitlines() or ["unknown error"]
+    console = err()
+    console.print(f"[bold red]error:[/] {escape(first)}", soft_wrap=True)
+    for line in rest:
+        console.print(f"  {escape(line)}", soft_wrap=True)
+
+
+def note(text: str) -> None:
+    """A remark that is not an error."""
+    from rich.markup import escape
+
+    err().print(f"[dim]{escape(text)}[/]", soft_wrap=True)
+
+
+def number(value: float) -> str:
+    """A metric for people: four significant digits."""
+    return f"{value:.4g}"
+
+
+def closing(row: Mapping[str, Any], folder: str, *, found: bool, reported: Sequence[str] = ()) -> None:
+    """The panel at the end of a run: metrics, what the paper reports, warnings, where it lies."""
+    from rich.console import Group
+    from rich.markup import escape
+    from rich.panel import Panel
+    from rich.table import Table
+
+    grid = Table.grid(padding=(0, 2))
+    metrics = row["metrics"]
+    for name in (n for n in metrics if not n.startswith("best/")):
+        best = metrics.get(f"best/{name}")
+        grid.add_row(escape(name), f"[bold]{number(metrics[name])}[/]", "" if best is None else f"[dim]best {number(best)}[/]")
+    lines: list[Any] = [grid]
+    lines += [f"[cyan]reported[/] {escape(text)}" for text in reported]
+    lines += [f"[bold yellow]warning[/] {escape(text)}" for text in row.get("warnings", [])]
+    seconds = row.get("wall_seconds")
+    spent = f"{row.get('cost', {}).get('steps', 0)} steps, {seconds:.1f} s, " if isinstance(seconds, (int, float)) else ""
+    lines.append(f"[dim]{spent}seed {row['seed']}[/]")
+    lines.append(escape(folder))
+    title = f"{escape(row['experiment'])}{' (found, not repeated)' if found else ''}"
+    out().print(Panel(Group(*lines), title=title, title_align="left", expand=False))
+
+
+def jobs(ended: Sequence[Mapping[str, Any]], *, lost: int) -> None:
+    """The end of a multirun: every job with its state."""
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table(box=None, title_justify="left")
+    for column in ("job", "state", "result"):
+        table.add_column(column, overflow="fold")
+    for job in ended:
+        metrics = {n: v for n, v in job.get("metrics", {}).items() if not n.startswith("best/")}
+        result = "  ".join(f"{n} {number(v)}" for n, v in metrics.items()) or job.get("error", "")
+        table.add_row(escape(" ".join(job["overrides"])), job["state"], escape(result))
+    out().print(table)
+    if lost:
+        error(f"{lost} of {lost + len(ended)} jobs ended without a result: their processes were killed")
