@@ -1,0 +1,147 @@
+r"""The contracts of the diffusion family: prior, measurement, sampler, solver.
+
+A field x is drawn from a prior :math:`p(x)`, observed as :math:`y = A(x) + \eta`,
+:math:`\eta \sim N(0, \sigma_y^2 I)`, and a solver draws from :math:`p(x | y)`. The prior is known through its
+noisy versions :math:`x_\sigma = x + \sigma\epsilon` (variance exploding, as in Karras et al. 2022,
+*Elucidating the Design Space of Diffusion-Based Generative Models*); a method in another
+parametrisation rescales to it.
+
+Fields are ``(batch, *grid, channels)`` and observations ``(batch, m)``, both float64: the last steps of a
+sampler subtract numbers that agree in many digits. A network inside a prior casts for itself.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from itertools import chain
+from typing import Any, ClassVar, NamedTuple, final
+
+import torch
+from torch import Generator, Tensor, nn
+
+from sciml.linalg.covariance import Covariance
+
+
+class Posterior(NamedTuple):
+    """Mean and covariance of p(x | x_sigma); ``covariance`` is None for a prior that does not know it."""
+
+    mean: Tensor
+    covariance: Covariance | None
+
+
+class Prior(nn.Module, ABC):
+    """What knows p(x).
+
+    Attributes:
+        gaussian: p(x) is a normal distribution, so that its two moments are all of it.
+        has_covariance: :meth:`posterior` returns a covariance.
+        evaluations: Calls of :meth:`posterior` so far, each for a whole batch.
+    """
+
+    gaussian: ClassVar[bool] = False
+    has_covariance: ClassVar[bool] = False
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.evaluations = 0
+
+    @property
+    def device(self) -> torch.device:
+        """Where its numbers live."""
+        return next(chain(self.buffers(), self.parameters())).device
+
+    @final
+    def posterior(self, x_t: Tensor, sigma: float) -> Posterior:
+        """Moments of x given ``x_t = x + sigma * noise``.
+
+        Args:
+            x_t: Noisy fields ``(batch, *grid, channels)``.
+            sigma: Positive noise level; ``math.inf`` gives the moments of p(x) itself.
+        """
+        self.evaluations += 1
+        return self(x_t, sigma)
+
+    @abstractmethod
+    def forward(self, x_t: Tensor, sigma: float) -> Posterior:
+        """What :meth:`posterior` returns and counts."""
+
+    @abstractmethod
+    def sample(self, n: int, generator: Generator) -> Tensor:
+        """Independent draws from p(x) ``(n, *grid, channels)``; a learned prior gives data it was not fitted to."""
+
+
+class Measurement(nn.Module, ABC):
+    """The forward model A. Differentiable unless it says otherwise.
+
+    Args:
+        noise_std: Standard deviation of the noise, in units of y; positive.
+
+    Attributes:
+        calls: Applications of A and of its adjoint so far, each for a whole batch.
+    """
+
+    def __init__(self, *, noise_std: float) -> None:
+        super().__init__()
+        if noise_std <= 0:
+            raise ValueError(f"noise_std must be positive, not {noise_std}")
+        self.noise_std = noise_std
+        self.calls = 0
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Tensor:
+        """A(x) without noise: ``(batch, *grid, channels)`` to ``(batch, m)``."""
+        self.calls += 1
+        return super().__call__(*args, **kwargs)
+
+    @abstractmethod
+    def forward(self, x: Tensor) -> Tensor:
+        """What calling the measurement returns and counts."""
+
+
+class LinearMeasurement(Measurement):
+    """A measurement with ``A(x) = A x``, in the plain inner products of x and y."""
+
+    @final
+    def adjoint(self, y: Tensor) -> Tensor:
+        """Transpose of A: ``(batch, m)`` to ``(batch, *grid, channels)``."""
+        self.calls += 1
+        return self.transpose(y)
+
+    @abstractmethod
+    def transpose(self, y: Tensor) -> Tensor:
+        """What :meth:`adjoint` returns and counts."""
+
+
+class Sampler(ABC):
+    """Integrates a reverse process from noise to a sample of p(x).
+
+    Attributes:
+        order: Order of the global error in the step size, for a deterministic sampler of the
+            probability-flow equation; None for one that draws noise along the way. Such a
+            deterministic sampler draws one standard normal field and starts at ``sigma_max`` times it.
+        steps: Number of steps; ``sigma_max``: noise level of the start.
+    """
+
+    order: ClassVar[int | None] = None
+    steps: int
+    sigma_max: float
+
+    @abstractmethod
+    def __call__(self, prior: Prior, shape: tuple[int, ...], generator: Generator) -> Tensor:
+        """Samples of ``shape`` ``(batch, *grid, channels)``."""
+
+
+class Solver(ABC):
+    """Draws from p(x | y). Called without gradients; one that needs them turns them on (``torch.enable_grad``).
+
+    Attributes:
+        claims: Which moments of the posterior its samples match on a Gaussian problem, out of
+            ``mean`` and ``covariance``. Point estimates and floors claim nothing.
+    """
+
+    claims: ClassVar[frozenset[str]] = frozenset()
+
+    @abstractmethod
+    def __call__(
+        self, y: Tensor, measurement: Measurement, prior: Prior, shape: tuple[int, ...], generator: Generator
+    ) -> Tensor:
+        """Samples of ``shape`` ``(batch, *grid, channels)``, the i-th given the i-th row of ``y`` ``(batch, m)``."""

@@ -1,0 +1,56 @@
+r"""Conditioning a normal distribution on a linear measurement with independent noise.
+
+With :math:`x \sim N(\mu, \Sigma)`, :math:`y = A x + N(0, \sigma_y^2 I)` and
+:math:`S = A\Sigma A^T + \sigma_y^2 I`
+
+.. math:: E[x|y] = \mu + \Sigma A^T S^{-1} (y - A\mu), \qquad
+          \mathrm{Cov}[x|y] = \Sigma - \Sigma A^T S^{-1} A \Sigma .
+
+Rasmussen and Williams (2006), *Gaussian Processes for Machine Learning*, eq. 2.23 and 2.24. One m x m
+matrix is formed and factored, for any number of observations.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from sciml.diffusion.base import LinearMeasurement
+from sciml.linalg.covariance import Covariance, FactoredCovariance
+
+
+class Conditioning:
+    """What is the same for every y: the gain of one measurement under one covariance.
+
+    Args:
+        covariance: Of x, shared by all observations.
+        measurement: A and its noise.
+        like: Any observations ``(batch, m)``; gives m, dtype and device.
+    """
+
+    def __init__(self, covariance: Covariance, measurement: LinearMeasurement, like: Tensor) -> None:
+        self._measurement = measurement
+        identity = torch.eye(like.shape[-1], dtype=like.dtype, device=like.device)
+        self._cross = covariance.matvec(measurement.adjoint(identity))  # row i: Sigma A^T e_i
+        system = measurement(self._cross)
+        system = (system + system.T) / 2 + measurement.noise_std**2 * identity
+        self._factor = torch.linalg.cholesky(system)
+
+    def shift(self, x: Tensor, y: Tensor) -> Tensor:
+        """``x + Sigma A^T S^-1 (y - A x)``, field by field; of the mean it gives the posterior mean.
+
+        Args:
+            x: Fields ``(batch, *grid, channels)``.
+            y: Observations ``(batch, m)``.
+        """
+        weights = torch.cholesky_solve((y - self._measurement(x)).T, self._factor).T
+        return x + torch.einsum("bm,m...->b...", weights, self._cross)
+
+    def variance(self, covariance: FactoredCovariance) -> Tensor:
+        """Diagonal of the posterior covariance as a field ``(*grid, channels)``.
+
+        Args:
+            covariance: The one given to the constructor.
+        """
+        white = torch.linalg.solve_triangular(self._factor, self._cross.flatten(1), upper=False)
+        return covariance.variance() - white.square().sum(0).reshape(self._cross.shape[1:])

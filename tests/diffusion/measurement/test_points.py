@@ -1,0 +1,30 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+from sciml.diffusion.measurement.points import Points
+from sciml.errors import ConfigError
+
+
+def test_it_reads_distinct_entries_and_writes_them_back() -> None:
+    points = Points(shape=(4, 3, 1), sensors=5, noise_std=0.1)
+    x = torch.arange(12, dtype=torch.float64).reshape(1, 4, 3, 1)
+    y = points(x)
+    assert len(set(y.flatten().tolist())) == 5
+    mask = points.adjoint(torch.ones(1, 5, dtype=torch.float64))
+    torch.testing.assert_close(points.adjoint(y), x * mask)
+    assert mask.sum() == 5
+
+
+def test_the_seed_places_the_sensors() -> None:
+    first, same, other = (Points(shape=(64, 1), sensors=8, noise_std=0.1, seed=s).index for s in (0, 0, 1))
+    assert torch.equal(first, same)
+    assert not torch.equal(first, other)
+
+
+def test_impossible_sensors_are_refused() -> None:
+    with pytest.raises(ConfigError, match="sensors 7"):
+        Points(shape=(6, 1), sensors=7, noise_std=0.1)
+    with pytest.raises(ValueError, match="noise_std"):
+        Points(shape=(6, 1), sensors=3, noise_std=0.0)

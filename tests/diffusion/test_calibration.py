@@ -1,0 +1,47 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+from sciml.diffusion.calibration import coverage, mean_error, variance_ratio
+
+G = torch.Generator().manual_seed(0)
+P, S, D = 40, 39, 50
+SCALE = torch.linspace(0.1, 3.0, D, dtype=torch.float64)
+MEAN = torch.randn(P, D, dtype=torch.float64, generator=G)
+SAMPLES = MEAN[:, None] + SCALE * torch.randn(P, S, D, dtype=torch.float64, generator=G)
+TRUTH = MEAN + SCALE * torch.randn(P, D, dtype=torch.float64, generator=G)
+
+
+def test_exact_samples_have_the_documented_values() -> None:
+    assert mean_error(SAMPLES, MEAN, SCALE**2).mean().item() == pytest.approx(S**-0.5, rel=0.05)
+    assert variance_ratio(SAMPLES, SCALE**2).mean().item() == pytest.approx(1, rel=0.05)
+
+
+def test_a_known_bias_and_a_known_collapse_are_measured() -> None:
+    biased = SAMPLES + 2 * SCALE
+    assert mean_error(biased, MEAN, SCALE**2).mean().item() == pytest.approx((4 + 1 / S) ** 0.5, rel=0.05)
+    collapsed = MEAN[:, None] + 0.5 * (SAMPLES - MEAN[:, None])
+    assert variance_ratio(collapsed, SCALE**2).mean().item() == pytest.approx(0.25, rel=0.05)
+    # Half the spread: the 90 % interval reaches 0.822 sd, which holds 58.9 % of a normal distribution.
+    assert coverage(collapsed, TRUTH, 0.9).mean().item() == pytest.approx(0.589, abs=0.05)
+
+
+@pytest.mark.parametrize("level", [0.5, 0.9])
+@pytest.mark.parametrize("samples", [19, 39])
+def test_coverage_of_exact_samples_is_the_level_even_for_few_samples(level: float, samples: int) -> None:
+    # 2000 entries: a standard error below 0.012; the usual quantile would miss 0.9 by 0.05 for 19 samples
+    found = coverage(SAMPLES[:, :samples], TRUTH, level).mean().item()
+    assert found == pytest.approx(level, abs=0.035)
+
+
+def test_quantiles_are_order_statistics() -> None:
+    samples = torch.arange(1.0, 20.0).flip(0).reshape(1, 19, 1)  # (S+1)q of 0.05 and 0.95: the 1st and the 19th
+    truth = torch.tensor([[0.99], [1.0], [19.0], [19.01]])
+    inside = torch.cat([coverage(samples, t[None], 0.9) for t in truth])
+    assert inside.tolist() == [0.0, 1.0, 1.0, 0.0]
+
+
+def test_too_few_samples_for_an_interval_are_refused() -> None:
+    with pytest.raises(ValueError, match="at least 19"):
+        coverage(SAMPLES[:, :18], TRUTH, 0.9)

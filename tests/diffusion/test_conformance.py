@@ -1,0 +1,261 @@
+"""What every prior, measurement, sampler and solver promises, on a Gaussian problem with a known answer.
+
+Methods are found by their configs. The problem is the one that ``conf/diffusion/default.yaml`` names, made small.
+"""
+
+from __future__ import annotations
+
+import math
+from importlib.resources import files
+from typing import Any
+
+import pytest
+import torch
+from hydra import compose, initialize_config_module
+from hydra.utils import instantiate
+from torch import Tensor
+
+from sciml.data.stream import normal, stream
+from sciml.diffusion.base import LinearMeasurement, Measurement, Prior, Sampler, Solver
+
+SHAPE = (6, 1)
+SENSORS = 3
+N = 4096  # samples of a moment test
+
+
+def options(slot: str) -> list[str]:
+    return sorted(f.name.removesuffix(".yaml") for f in files("sciml.conf").joinpath(f"diffusion/{slot}").iterdir())
+
+
+def build(slot: str, choice: str | None = None, **parameters: Any) -> Any:
+    """The object of one slot, in the family's default problem made small."""
+    overrides = ["+diffusion=default", f"diffusion.shape={list(SHAPE)}"]
+    solver = "solver" if slot == "solver" else None
+    overrides.append(f"diffusion/solver={choice if solver else options('solver')[0]}")
+    if slot == "sampler":
+        overrides.append(f"+diffusion/sampler={choice}")
+    elif choice is not None and not solver:
+        overrides.append(f"diffusion/{slot}={choice}")
+    if slot == "measurement":
+        parameters.setdefault("sensors", SENSORS)
+    with initialize_config_module("sciml.conf", version_base="1.3"):
+        config = compose("config", overrides).diffusion[slot]
+    known = {key: value for key, value in parameters.items() if key in config}
+    return instantiate(config, **known, _convert_="all")
+
+
+def moments(prior: Prior) -> tuple[Tensor, Tensor]:
+    """Mean ``(d,)`` and covariance ``(d, d)`` of a Gaussian prior."""
+    mean, covariance = prior.posterior(torch.zeros(1, *SHAPE, dtype=torch.float64), math.inf)
+    assert covariance is not None
+    return mean.flatten(), covariance.dense(mean[0])
+
+
+def matrix(measurement: Measurement) -> Tensor:
+    """A as ``(m, d)``, column by column."""
+    d = math.prod(SHAPE)
+    return measurement(torch.eye(d, dtype=torch.float64).reshape(d, *SHAPE)).T
+
+
+def z_scores(samples: Tensor, mean: Tensor, covariance: Tensor, claims: frozenset[str]) -> dict[str, float]:
+    """Largest |z| of each claimed moment of ``samples`` ``(n, d)`` against the truth."""
+    n, found = len(samples), {}
+    if "mean" in claims:
+        found["mean"] = ((samples.mean(0) - mean) / (samples.std(0) / n**0.5)).abs().max().item()
+    if "covariance" in claims:
+        white = torch.linalg.solve_triangular(torch.linalg.cholesky(covariance), (samples - mean).T, upper=False)
+        error = torch.cov(white) - torch.eye(len(mean), dtype=torch.float64)
+        # Entries of a sample covariance of white noise have the variance 1/n, on the diagonal 2/n.
+        spread = torch.full_like(error, 1 / n**0.5).fill_diagonal_((2 / n) ** 0.5)
+        found["covariance"] = (error / spread).abs().max().item()
+    return found
+
+
+# ---------------------------------------------------------------- solvers
+
+
+def exact_posterior(prior: Prior, measurement: Measurement, y: Tensor) -> tuple[Tensor, Tensor]:
+    """Brute force: invert the precision matrix, a formula that no solver here uses."""
+    mean, covariance = moments(prior)
+    a = matrix(measurement)
+    precision = torch.linalg.inv(covariance) + a.T @ a / measurement.noise_std**2
+    posterior = torch.linalg.inv(precision)
+    return posterior @ (torch.linalg.solve(covariance, mean) + a.T @ y / measurement.noise_std**2), posterior
+
+
+def observations(prior: Prior, measurement: Measurement) -> Tensor:
+    y = measurement(prior.sample(2, stream("truth", 0)))
+    return y + measurement.noise_std * normal(tuple(y.shape), stream("noise", 0), y)
+
+
+@pytest.mark.parametrize("name", options("solver"))
+def test_a_solver_matches_the_posterior_moments_that_it_claims(name: str) -> None:
+    prior, measurement = build("prior", mean=0.7), build("measurement", noise_std=0.2)
+    solver: Solver = build("solver", name)
+    assert solver.claims <= {"mean", "covariance"}
+    y = observations(prior, measurement)
+    # Two observations in one batch: the i-th sample belongs to the i-th row of y.
+    rows = y.repeat_interleave(N, 0)
+    x = solver(rows, measurement, prior, (2 * N, *SHAPE), stream("solver", 0))
+    assert x.shape == (2 * N, *SHAPE)
+    assert torch.isfinite(x).all()
+    for samples, observed in zip(x.flatten(1).split(N), y, strict=True):
+        z = z_scores(samples, *exact_posterior(prior, measurement, observed), solver.claims)
+        assert all(value < 5 for value in z.values()), z
+
+
+@pytest.mark.parametrize("name", options("solver"))
+def test_a_solver_draws_from_its_generator_only(name: str) -> None:
+    prior, measurement, solver = build("prior"), build("measurement"), build("solver", name)
+    y = observations(prior, measurement)
+    draws = []
+    for seed in (3, 3, 4):
+        torch.manual_seed(seed + len(draws))  # the global generator must not matter
+        draws.append(solver(y, measurement, prior, (2, *SHAPE), stream("solver", seed)))
+    assert torch.equal(draws[0], draws[1])
+    assert not torch.equal(draws[0], draws[2])
+
+
+def test_the_moment_test_catches_planted_errors() -> None:
+    prior, measurement = build("prior", mean=0.7), build("measurement", noise_std=0.2)
+    y = observations(prior, measurement)[0]
+    mean, covariance = exact_posterior(prior, measurement, y)
+    factor = torch.linalg.cholesky(covariance)
+    white = torch.randn(N, len(mean), dtype=torch.float64, generator=stream("white", 0))
+    both = frozenset({"mean", "covariance"})
+    right = z_scores(mean + white @ factor.T, mean, covariance, both)
+    assert max(right.values()) < 5
+    shifted = z_scores(mean + 0.15 * covariance.diagonal().sqrt() + white @ factor.T, mean, covariance, both)
+    assert shifted["mean"] > 5
+    narrow = z_scores(mean + 0.92 * white @ factor.T, mean, covariance, both)
+    assert narrow["covariance"] > 5
+    uncorrelated = z_scores(mean + white * covariance.diagonal().sqrt(), mean, covariance, both)
+    assert uncorrelated["covariance"] > 5
+
+
+# ---------------------------------------------------------------- priors
+
+
+@pytest.mark.parametrize("name", options("prior"))
+@pytest.mark.parametrize("sigma", [0.1, 1.0, 10.0])
+def test_covariance_is_the_derivative_of_the_mean(name: str, sigma: float) -> None:
+    """Second-order Tweedie: Cov[x|x_t] = sigma^2 dE[x|x_t]/dx_t, for every prior that has a covariance."""
+    prior: Prior = build("prior", name)
+    x_t = prior.sample(1, stream("truth", 0)) + sigma
+    mean, covariance = prior.posterior(x_t, sigma)
+    assert (covariance is not None) == prior.has_covariance
+    if covariance is not None:
+        jacobian = torch.func.jacrev(lambda x: prior.posterior(x[None], sigma).mean[0])(x_t[0])
+        d = mean.numel()
+        torch.testing.assert_close(covariance.dense(mean[0]), sigma**2 * jacobian.reshape(d, d))
+
+
+@pytest.mark.parametrize("name", options("prior"))
+@pytest.mark.parametrize("sigma", [0.3, 2.0])
+def test_the_mean_is_the_best_guess_for_the_priors_own_samples(name: str, sigma: float) -> None:
+    """x - E[x|x_t] has mean zero and is uncorrelated with x_t; its size is the trace of the covariance."""
+    prior: Prior = build("prior", name)
+    x = prior.sample(N, stream("truth", 1))
+    x_t = x + sigma * torch.randn(x.shape, generator=stream("noise", 1), dtype=x.dtype)
+    mean, covariance = prior.posterior(x_t, sigma)
+    error, seen = (x - mean).flatten(1), x_t.flatten(1)
+    products = torch.cat([error, (error[:, :, None] * seen[:, None, :]).flatten(1)], dim=1)
+    assert (products.mean(0) / (products.std(0) / N**0.5)).abs().max() < 5
+    if covariance is not None and prior.gaussian:
+        size = error.square().sum(1)
+        expected = covariance.dense(mean[0]).trace()
+        assert abs(size.mean() - expected) < 5 * size.std() / N**0.5
+
+
+@pytest.mark.parametrize("name", options("prior"))
+def test_a_gaussian_prior_agrees_with_brute_force_conditioning(name: str) -> None:
+    prior: Prior = build("prior", name, mean=0.7)
+    if not prior.gaussian:
+        return
+    mean, covariance = moments(prior)
+    identity = torch.eye(len(mean), dtype=torch.float64)
+    samples = prior.sample(N, stream("truth", 2)).flatten(1)
+    z = z_scores(samples, mean, covariance, frozenset({"mean", "covariance"}))
+    assert max(z.values()) < 5, z
+    for sigma in (0.05, 0.5, 5.0):
+        x_t = (samples[:3] + sigma).reshape(3, *SHAPE)
+        found = prior.posterior(x_t, sigma)
+        # Joint normal of x and x_t: blocks S, S, S, S + sigma^2 I.
+        gain = torch.linalg.solve(covariance + sigma**2 * identity, covariance)
+        torch.testing.assert_close(found.mean.flatten(1), mean + (x_t.flatten(1) - mean) @ gain)
+        assert found.covariance is not None
+        torch.testing.assert_close(found.covariance.dense(x_t[0]), covariance - covariance @ gain)
+
+
+# ---------------------------------------------------------------- measurements
+
+
+@pytest.mark.parametrize("name", options("measurement"))
+def test_derivatives_agree_with_differences(name: str) -> None:
+    measurement: Measurement = build("measurement", name)
+    x, v = (torch.randn(2, *SHAPE, dtype=torch.float64, generator=stream(c, 0)) for c in "xv")
+    _, jvp = torch.func.jvp(measurement, (x,), (v,))
+    differences = (measurement(x + 1e-5 * v) - measurement(x - 1e-5 * v)) / 2e-5
+    torch.testing.assert_close(jvp, differences, rtol=1e-6, atol=1e-8)
+    assert jvp.abs().max() > 0
+
+
+@pytest.mark.parametrize("name", options("measurement"))
+def test_a_linear_measurement_is_linear_and_its_adjoint_passes_the_dot_test(name: str) -> None:
+    measurement: Measurement = build("measurement", name)
+    if not isinstance(measurement, LinearMeasurement):
+        return
+    x, v = (torch.randn(2, *SHAPE, dtype=torch.float64, generator=stream(c, 0)) for c in "xv")
+    torch.testing.assert_close(measurement(2 * x - 3 * v), 2 * measurement(x) - 3 * measurement(v))
+    y = torch.randn(measurement(x).shape, dtype=torch.float64, generator=stream("y", 0))
+    assert measurement.adjoint(y).shape == x.shape
+    left = (measurement(x) * y).flatten(1).sum(1)
+    torch.testing.assert_close(left, (x * measurement.adjoint(y)).flatten(1).sum(1))
+    assert left.abs().min() > 1e-3
+
+
+@pytest.mark.parametrize("name", options("measurement"))
+def test_every_application_is_counted(name: str) -> None:
+    measurement: Measurement = build("measurement", name)
+    y = measurement(torch.zeros(2, *SHAPE, dtype=torch.float64))
+    assert measurement.calls == 1
+    if isinstance(measurement, LinearMeasurement):
+        measurement.adjoint(y)
+        assert measurement.calls == 2
+
+
+# ---------------------------------------------------------------- samplers
+
+
+def flow(prior: Prior, x: Tensor, sigma: float) -> Tensor:
+    """Exact probability flow of a Gaussian from noise level sigma to 0: each eigenmode scales by its own sd."""
+    mean, covariance = moments(prior)
+    values, vectors = torch.linalg.eigh(covariance)
+    scale = (values / (values + sigma**2)).sqrt()
+    return (mean + (x.flatten(1) - mean) @ vectors * scale @ vectors.T).reshape(x.shape)
+
+
+@pytest.mark.parametrize("name", options("sampler"))
+def test_a_deterministic_sampler_has_its_declared_order(name: str) -> None:
+    prior = build("prior", mean=0.7)
+    errors = []
+    for steps in (64, 128, 256):
+        sampler: Sampler = build("sampler", name, steps=steps)
+        if sampler.order is None:
+            return
+        start = sampler.sigma_max * normal((4, *SHAPE), stream("sampler", 0), torch.empty(0, dtype=torch.float64))
+        found = sampler(prior, (4, *SHAPE), stream("sampler", 0))
+        errors.append((found - flow(prior, start, sampler.sigma_max)).norm().item())
+    assert math.log2(errors[0] / errors[1]) == pytest.approx(sampler.order, abs=0.25), errors
+    assert math.log2(errors[1] / errors[2]) == pytest.approx(sampler.order, abs=0.25), errors
+
+
+@pytest.mark.parametrize("name", options("sampler"))
+def test_samples_have_the_moments_of_the_prior(name: str) -> None:
+    prior = build("prior", mean=0.7)
+    sampler: Sampler = build("sampler", name, steps=200)
+    samples = sampler(prior, (N, *SHAPE), stream("sampler", 1)).flatten(1)
+    mean, covariance = moments(prior)
+    assert z_scores(samples, mean, covariance, frozenset({"mean"}))["mean"] < 5
+    white = torch.linalg.solve_triangular(torch.linalg.cholesky(covariance), (samples - mean).T, upper=False)
+    assert torch.cov(white).diagonal().sub(1).abs().max() < 0.15

@@ -1,0 +1,124 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from hydra import compose, initialize_config_module
+from hydra.utils import instantiate
+from lightning.pytorch import Trainer, seed_everything
+
+from sciml.diffusion.base import Measurement, Prior, Solver
+from sciml.diffusion.measurement.points import Points
+from sciml.diffusion.module import Inverse
+from sciml.diffusion.prior.gaussian import Gaussian
+from sciml.diffusion.solver.exact import Exact
+from sciml.errors import ConfigError
+
+SHAPE = (16, 1)
+
+
+def inverse(solver: Solver, *, noise_std: float = 0.1, **parameters: Any) -> Inverse:
+    seed_everything(0, verbose=False)
+    measurement = Points(shape=SHAPE, sensors=4, noise_std=noise_std)
+    return Inverse(shape=SHAPE, prior=Gaussian(shape=SHAPE), measurement=measurement, solver=solver, **parameters)
+
+
+def run(module: Inverse) -> dict[str, float]:
+    trainer = Trainer(
+        accelerator="cpu", logger=False, enable_progress_bar=False, enable_model_summary=False, max_epochs=-1
+    )
+    trainer.test(module, verbose=False)
+    return {name: float(value) for name, value in trainer.callback_metrics.items()}
+
+
+class Spy(Solver):
+    """Keeps the observations it is asked about, and answers with the prior."""
+
+    def __init__(self) -> None:
+        self.seen: list[torch.Tensor] = []
+
+    def __call__(
+        self,
+        y: torch.Tensor,
+        measurement: Measurement,
+        prior: Prior,
+        shape: tuple[int, ...],
+        generator: torch.Generator,
+    ) -> torch.Tensor:
+        self.seen.append(y)
+        measurement(prior.sample(3, generator))
+        return prior.sample(shape[0], generator)
+
+
+def test_exact_samples_are_calibrated_and_prior_samples_are_not() -> None:
+    exact, floor = (run(inverse(solver, problems=64, samples=39)) for solver in (Exact(), Spy()))
+    assert exact["mean_error_sd"] == pytest.approx(39**-0.5, rel=0.1)
+    assert exact["variance_ratio"] == pytest.approx(1, rel=0.1)
+    assert exact["coverage_50"] == pytest.approx(0.5, abs=0.06)
+    assert exact["coverage_90"] == pytest.approx(0.9, abs=0.06)
+    # Error of a sample and of the mean: sqrt(2) and sqrt(1 + 1/S) times the same posterior spread.
+    assert exact["rel_l2_sample"] / exact["rel_l2_mean"] == pytest.approx((2 / (1 + 1 / 39)) ** 0.5, rel=0.1)
+    assert floor["mean_error_sd"] > 1
+    assert floor["variance_ratio"] > 2
+    assert floor["rel_l2_mean"] > 2 * exact["rel_l2_mean"]
+
+
+def test_every_solver_sees_the_same_observations_however_they_are_batched() -> None:
+    one, other = Spy(), Spy()
+    run(inverse(one, problems=6, samples=19))
+    run(inverse(other, problems=6, samples=19, batch_size=2 * 19))
+    assert [len(y) for y in other.seen] == [38, 38, 38]
+    assert torch.equal(one.seen[0], torch.cat(other.seen))
+    assert torch.equal(one.seen[0][0], one.seen[0][18])  # the same observation for all samples of a problem
+    assert not torch.equal(one.seen[0][0], one.seen[0][19])
+
+
+def test_the_noise_has_the_declared_size() -> None:
+    quiet, loud = Spy(), Spy()
+    run(inverse(quiet, problems=400, samples=19, noise_std=1e-9))
+    run(inverse(loud, problems=400, samples=19, noise_std=0.3))
+    noise = (loud.seen[0] - quiet.seen[0])[::19]
+    assert noise.std().item() == pytest.approx(0.3, rel=0.1)
+
+
+def test_a_seed_gives_the_same_row_twice_and_costs_are_counted_for_the_solver_alone() -> None:
+    module = inverse(Spy(), problems=4, samples=19, batch_size=19)
+    assert run(module) == run(inverse(Spy(), problems=4, samples=19, batch_size=19))
+    assert module.cost() == {"operator_calls": 1.0, "network_evaluations": 0.0}
+    assert set(module.figures()) == {"posterior"}
+    assert module.warnings() == []
+
+
+class Squares(Measurement):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x.flatten(1)[:, :3].square()
+
+
+def test_without_an_exact_posterior_the_row_says_so() -> None:
+    module = Inverse(
+        shape=SHAPE,
+        prior=Gaussian(shape=SHAPE),
+        measurement=Squares(noise_std=0.1),
+        solver=Spy(),
+        problems=2,
+        samples=19,
+    )
+    assert "variance_ratio" not in run(module)
+    assert "no exact posterior" in module.warnings()[0]
+
+
+def test_too_few_samples_are_refused() -> None:
+    with pytest.raises(ConfigError, match="samples"):
+        inverse(Exact(), samples=10)
+
+
+@pytest.mark.parametrize("solver", ["exact", "unconditional"])
+def test_the_baseline_experiment_composes_and_runs(solver: str) -> None:
+    with initialize_config_module("sciml.conf", version_base="1.3"):
+        config = compose("config", ["+experiment=baseline/gaussian", f"diffusion/solver={solver}"])
+    seed_everything(0, verbose=False)
+    found = run(instantiate(config.diffusion, problems=4, _convert_="all"))
+    assert set(found) == {
+        *("rel_l2_sample", "rel_l2_mean", "coverage_50", "coverage_90", "mean_error_sd", "variance_ratio")
+    }
