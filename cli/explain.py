@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Sequence
+from typing import Any
 
 from sciml.config import did_you_mean
 from sciml.errors import UsageError
@@ -18,7 +20,7 @@ def explain(error: Exception, overrides: Sequence[str], config_dir: str | None =
     if isinstance(error, UsageError):
         return str(error)
     if isinstance(error, MissingConfigException):
-        return _missing(error)
+        return _missing(error, config_dir)
     if isinstance(error, OverrideParseException):
         return (
             f"cannot read the override {error.override}\n"
@@ -41,7 +43,7 @@ def explain(error: Exception, overrides: Sequence[str], config_dir: str | None =
     return " ".join(line.strip() for line in text.splitlines()[:2] if line.strip())
 
 
-def _missing(error: Exception) -> str:
+def _missing(error: Exception, config_dir: str | None) -> str:
     name = getattr(error, "missing_cfg_file", None)
     if name is None:
         return str(error).splitlines()[0]
@@ -51,9 +53,9 @@ def _missing(error: Exception) -> str:
     where = f" (from {place.group(1)}.yaml)" if place and place.group(1) != "config" else ""
     if not group:
         return f"there is no config {option}{where}"
-    known = options(group)
+    known = options(group, config_dir)
     if not known:
-        groups = sorted({parent for found in _all_configs() for parent in _parents(found)})
+        groups = sorted({parent for found in _all_configs(config_dir) for parent in _parents(found)})
         return f"there is no config group {group}{did_you_mean(group, groups)}{where}"
     hint = did_you_mean(option, known)
     if not hint and (head := option.split("/")[0]) and (same := [k for k in known if k.startswith(f"{head}/")]):
@@ -84,7 +86,32 @@ def _no_such_key(key: str, text: str, overrides: Sequence[str], config_dir: str 
     if key == "experiment":
         value = next((o.partition("=")[2] for o in overrides if o.startswith("experiment=")), "<name>")
         return f"an experiment is added, not overridden: +experiment={value}"
-    others = [o for o in overrides if not o.lstrip("+~").startswith(f"{key}=") and not o.startswith("-")]
-    known = flat_keys(compose([o for o in others if "," not in o], config_dir)) if others else []
+    others = [o for o in overrides if not o.lstrip("+~").startswith(f"{key}=") and "," not in o]
+    cfg = compose(others, config_dir) if others else {}
+    parameters = _parameters(cfg, key.rpartition(".")[0])
+    leaf = key.rpartition(".")[2]
+    if leaf in parameters:
+        return f"{key} is not set by any config, so it is added, not overridden: +{key}=<value>"
+    if "/" in key and options(key, config_dir):
+        return f"this experiment has no slot {key}; a slot of a family it does not use cannot be filled"
+    near = [f"{key.rpartition('.')[0]}.{name}" for name in parameters]
     groups = [f"{'+' if group == 'experiment' else ''}{group}" for found in _all_configs(config_dir) for group in _parents(found)]
-    return f"there is no setting {key}{did_you_mean(key, [*dict.fromkeys([*known, *groups])])}"
+    return f"there is no setting {key}{did_you_mean(key, [*dict.fromkeys([*near, *flat_keys(cfg), *groups])])}"
+
+
+def _parameters(cfg: Any, node: str) -> list[str]:
+    """Parameters of the class that a node of a config is built from."""
+    import inspect
+
+    from omegaconf import OmegaConf
+
+    from sciml.config import target
+
+    path = OmegaConf.select(cfg, f"{node}._target_", default=None) if node and cfg else None
+    if path is None:
+        return []
+    try:
+        constructor = target(path, tuple(filter(None, os.environ.get("SCIML_TRUST", "").split(","))))
+    except UsageError:
+        return []
+    return [name for name in inspect.signature(constructor).parameters if name != "self"]

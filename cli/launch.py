@@ -11,11 +11,12 @@ import os
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
 from sciml.errors import UsageError
+from sciml.signals import StopSignal
 
 from . import screen
 from .explain import explain
@@ -38,14 +39,22 @@ def launch(
     from hydra.errors import HydraException
     from omegaconf.errors import OmegaConfBaseException
 
-    task = Task(overrides, trust=trusted(trust), force=force, multirun=multirun)
+    task = Task(overrides, trust=trusted(trust), force=force)
     argv = ["sciml", *overrides, *(["--multirun"] if multirun else []), *(["--config-dir", config_dir] if config_dir else [])]
     try:
+        if config_dir:
+            from .foreign import check_foreign
+
+            for warning in check_foreign(config_dir, overrides, task.trust):
+                screen.note(warning)
         if multirun:
             from .sweep import check_jobs
 
             task.expected = check_jobs(overrides, config_dir)
-        with _hydra_environment(argv), _results(multirun) as results:
+        # Imports take seconds: from here on a signal that comes in between is not lost. The jobs of a
+        # multirun, in whatever process, watch for themselves.
+        early = nullcontext() if multirun else StopSignal()
+        with _hydra_environment(argv), _results(multirun) as results, early as task.stop:
             hydra.main(version_base="1.3", config_path=CONFIG, config_name="config")(task)()
             return _summary(results, task.expected) if results else task.code
     except (HydraException, OmegaConfBaseException, UsageError) as error:
@@ -63,12 +72,12 @@ class Task:
         overrides: As on the command line.
         trust: Packages whose classes a config may build.
         force: Repeat finished runs.
-        multirun: Whether this is one job of several.
     """
 
-    def __init__(self, overrides: Sequence[str], *, trust: tuple[str, ...], force: bool, multirun: bool) -> None:
-        self.overrides, self.trust, self.force, self.multirun = list(overrides), trust, force, multirun
+    def __init__(self, overrides: Sequence[str], *, trust: tuple[str, ...], force: bool) -> None:
+        self.overrides, self.trust, self.force = list(overrides), trust, force
         self.code, self.expected = OK, 1
+        self.stop: StopSignal | None = None
         self.__module__, self.__name__ = type(self).__module__, "sciml"  # hydra.main reads both
 
     def __call__(self, cfg: Any) -> int:
@@ -79,7 +88,8 @@ class Task:
         job = list(runtime.overrides.task)
         ended: dict[str, Any] = {"overrides": job, "state": "failed", "code": FAILED}
         try:
-            ended |= self._run(cfg, job, dict(runtime.runtime.choices))
+            with nullcontext(self.stop) if self.stop else StopSignal() as stop:
+                ended |= self._run(cfg, job, dict(runtime.runtime.choices), stop)
         finally:
             if path := os.environ.get(_RESULTS):
                 with open(path, "a", encoding="utf-8") as file:
@@ -89,7 +99,7 @@ class Task:
             raise SystemExit(self.code)
         return self.code
 
-    def _run(self, cfg: Any, job: list[str], choices: dict[str, Any]) -> dict[str, Any]:
+    def _run(self, cfg: Any, job: list[str], choices: dict[str, Any], stop: StopSignal) -> dict[str, Any]:
         from .origin import place_of
         from .request import request_of
         from .runs import perform
@@ -99,7 +109,7 @@ class Task:
         except UsageError as error:
             screen.error(str(error))
             return {"state": "refused", "code": USAGE}
-        return perform(request, origin=lambda key: place_of(key, job))
+        return perform(request, origin=lambda key: place_of(key, job), stop=stop)
 
 
 def trusted(named: Sequence[str]) -> tuple[str, ...]:

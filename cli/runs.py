@@ -15,9 +15,10 @@ from . import screen
 if TYPE_CHECKING:
     from sciml.config import Origin
     from sciml.run import Request
+    from sciml.signals import StopSignal
 
 
-def perform(request: Request, origin: Origin | None = None) -> dict[str, Any]:
+def perform(request: Request, origin: Origin | None = None, stop: StopSignal | None = None) -> dict[str, Any]:
     """Execute a request, print how it ended, and return that as plain data.
 
     Returns:
@@ -29,7 +30,7 @@ def perform(request: Request, origin: Origin | None = None) -> dict[str, Any]:
 
     folder = str(request.folder.path)
     try:
-        outcome = execute(replace(request, origin=origin), screen.err())
+        outcome = execute(replace(request, origin=origin), screen.err(), stop)
     except UsageError as error:
         screen.error(str(error))
         return {"state": "refused", "code": 2, "error": str(error)}

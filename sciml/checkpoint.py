@@ -84,15 +84,21 @@ class Checkpoint(Callback):
         self.last, self.best, self.every_seconds, self.stop = last, best, every_seconds, stop
         self.best_loss, self.best_step = math.inf, 0
         self._rng: dict[str, Any] | None = None
-        self._saved = time.monotonic()
+        self._saved = self._started = time.monotonic()
+        self._seconds_before = 0.0
+
+    def seconds(self) -> float:
+        """Wall time of the run so far, those of its interrupted parts that count included."""
+        return self._seconds_before + time.monotonic() - self._started
 
     def state_dict(self) -> dict[str, Any]:
         """The best so far, and the global generators."""
-        return {"best_loss": self.best_loss, "best_step": self.best_step, "rng": rng_state()}
+        return {"best_loss": self.best_loss, "best_step": self.best_step, "seconds": self.seconds(), "rng": rng_state()}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take up a saved state; the generators follow when training starts, after all set-up has drawn from them."""
         self.best_loss, self.best_step = state_dict["best_loss"], state_dict["best_step"]
+        self._seconds_before = state_dict["seconds"]
         self._rng = state_dict["rng"]
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:

@@ -113,12 +113,12 @@ def target(path: str, trust: Iterable[str] = ()) -> Any:
     return found
 
 
-def check(tree: Mapping[str, Any], raw: Mapping[str, Any], *, trust: Iterable[str] = (), origin: Origin | None = None) -> str:
+def check(tree: Mapping[str, Any], raw: Mapping[str, Any] | None, *, trust: Iterable[str] = (), origin: Origin | None = None) -> str:
     """Hold a config against everything that it names.
 
     Args:
         tree: The resolved config as plain dicts and lists, without the ``hydra`` node.
-        raw: The same config with its interpolations unresolved.
+        raw: The same config with its interpolations unresolved; None for one that was filed resolved.
         trust: Packages that the user trusts.
         origin: Says which file or override gave a key, for the message.
 
@@ -128,7 +128,11 @@ def check(tree: Mapping[str, Any], raw: Mapping[str, Any], *, trust: Iterable[st
     Raises:
         ConfigError: Something is wrong; all that was found, one line each.
     """
-    problems = [*_top_level(tree, raw), *(p for key, node in tree.items() for p in _node(node, key, tuple(trust)))]
+    problems = list(_top_level(tree, raw))
+    for key, node in tree.items():
+        # Filed resolved, a config holds its shared slots twice: at the top and where the family refers to them.
+        if raw is not None or key not in SHARED:
+            problems += _node(node, raw[key] if raw is not None else None, key, tuple(trust))
     if problems:
         lines = []
         for key, message in problems:
@@ -138,7 +142,7 @@ def check(tree: Mapping[str, Any], raw: Mapping[str, Any], *, trust: Iterable[st
     return family_of(tree)
 
 
-def _top_level(tree: Mapping[str, Any], raw: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+def _top_level(tree: Mapping[str, Any], raw: Mapping[str, Any] | None) -> Iterator[tuple[str, str]]:
     known = [*base_keys(), *FAMILIES, *SHARED, "trainer"]
     for key, value in tree.items():
         if key not in known:
@@ -147,7 +151,7 @@ def _top_level(tree: Mapping[str, Any], raw: Mapping[str, Any]) -> Iterator[tupl
             yield from _plain(value, base, key)
         elif key in base_keys() and (value is None or not fits(value, type(base))):
             yield key, f"bad value for {key}: {value!r} is not {describe(type(base))}"
-    for key in SHARED:
+    for key in SHARED if raw is not None else ():
         if key in tree and not any(f"${{{key}}}" in json.dumps(raw.get(f), default=str) for f in FAMILIES):
             yield key, f"nothing in this config reads {key}; remove it"
 
@@ -162,10 +166,12 @@ def _plain(value: Any, base: Mapping[str, Any], key: str) -> Iterator[tuple[str,
             yield f"{key}.{name}", f"there is no setting {key}.{name}{did_you_mean(name, base)}"
 
 
-def _node(node: Any, key: str, trust: tuple[str, ...]) -> Iterator[tuple[str, str]]:
+def _node(node: Any, raw: Any, key: str, trust: tuple[str, ...]) -> Iterator[tuple[str, str]]:
+    if isinstance(raw, str) and "${" in raw:
+        return  # stands, and is judged, where it refers to
     if isinstance(node, (list, tuple)):
         for i, item in enumerate(node):
-            yield from _node(item, f"{key}.{i}", trust)
+            yield from _node(item, raw[i] if isinstance(raw, (list, tuple)) else None, f"{key}.{i}", trust)
     if not isinstance(node, Mapping):
         return
     if "_target_" in node:
@@ -173,7 +179,7 @@ def _node(node: Any, key: str, trust: tuple[str, ...]) -> Iterator[tuple[str, st
     elif key in (*FAMILIES, *SHARED, "trainer"):
         yield key, f"{key} names no class: its _target_ is missing"
     for name, item in node.items():
-        yield from _node(item, f"{key}.{name}", trust)
+        yield from _node(item, raw.get(name) if isinstance(raw, Mapping) else None, f"{key}.{name}", trust)
 
 
 def _target_node(node: Mapping[str, Any], key: str, trust: tuple[str, ...]) -> Iterator[tuple[str, str]]:

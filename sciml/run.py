@@ -1,0 +1,355 @@
+"""A run: from a composed config to one row. The only place where objects are built.
+
+``execute`` trains and tests, ``evaluate`` tests again from a checkpoint, ``load`` rebuilds the module
+of a finished run. A run owns the folder ``<outputs>/<experiment>/<hash>-seed<n>``; a folder with a
+row is complete and not repeated, one without goes on from its last checkpoint.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+import traceback
+import warnings
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import lightning
+import torch
+from hydra.errors import InstantiationException
+from hydra.utils import instantiate
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.plugins.environments import LightningEnvironment
+from lightning.pytorch.utilities.model_helpers import is_overridden
+from rich.console import Console
+
+from sciml import checkpoint, provenance, track
+from sciml.checkpoint import Checkpoint
+from sciml.config import Origin, Tree, check, digest
+from sciml.errors import ConfigError, RunError, Stopped, UsageError
+from sciml.folder import Row, RunFolder
+from sciml.progress import Bar
+from sciml.signals import StopSignal
+
+log = logging.getLogger("sciml")
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the user asked for.
+
+    Args:
+        tree: The resolved config as plain dicts and lists, without the ``hydra`` node.
+        raw: The same with its interpolations unresolved; None for a config that was filed resolved.
+        experiment: Name of the experiment, the upper part of the run folder.
+        choices: Which file each config group was filled from.
+        command: The command line.
+        trust: Packages that the user trusts beside the built-in ones.
+        force: Repeat a finished run.
+        origin: Says which file gave a key, for messages.
+    """
+
+    tree: Tree
+    raw: Mapping[str, Any] | None
+    experiment: str
+    choices: Mapping[str, str] = field(default_factory=dict)
+    command: str = "sciml train"
+    trust: tuple[str, ...] = ()
+    force: bool = False
+    origin: Origin | None = None
+
+    @property
+    def folder(self) -> RunFolder:
+        """The folder that this run owns."""
+        name = f"{digest(self.tree)}-seed{self.tree['seed']}"
+        return RunFolder(Path(self.tree["outputs"]) / self.experiment / name)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A row, where it lies, and whether it was there before."""
+
+    row: Row
+    folder: RunFolder
+    found: bool
+
+
+def execute(request: Request, console: Console | None = None, stop: StopSignal | None = None) -> Outcome:
+    """Run to the end, or find the row of an identical run.
+
+    Args:
+        request: The run.
+        console: Where progress is shown; nowhere if None.
+        stop: Signals that are being watched already; None watches them from here on.
+
+    Returns:
+        The row and the folder.
+
+    Raises:
+        ConfigError: The config must not be built.
+        RunError: The run failed for a known reason, or another process owns its folder.
+        Stopped: A signal stopped it; it can be resumed.
+    """
+    family = check(request.tree, request.raw, trust=request.trust, origin=request.origin)
+    folder = request.folder
+    if not request.force and (row := folder.read_row()) is not None:
+        return Outcome(row, folder, found=True)
+    with folder.lock():
+        # Once more: the process that owned the folder a moment ago may have finished it.
+        if not request.force and (row := folder.read_row()) is not None:
+            return Outcome(row, folder, found=True)
+        if request.force:
+            folder.set_aside()
+        kept = {key: value for key, value in request.tree.items() if key != "outputs"}
+        folder.write_config({"experiment": request.experiment, "choices": dict(request.choices), "config": kept})
+        folder.error.unlink(missing_ok=True)
+        with _accounted(folder), nullcontext(stop) if stop else StopSignal() as watched:
+            row = _run(request, family, folder, watched, console)
+            folder.write_row(row)
+    return Outcome(row, folder, found=False)
+
+
+@contextmanager
+def _accounted(folder: RunFolder) -> Iterator[None]:
+    """Record in the folder how the block ended."""
+    import os
+
+    folder.update_status(state="running", pid=os.getpid(), started=time.time(), error=None)
+    try:
+        yield
+    except Stopped as stopped:
+        folder.update_status(state="stopped", error=f"signal {stopped.signum}")
+        raise
+    except BaseException as error:
+        message = f"{type(error).__name__}: {error}"
+        try:
+            folder.error.write_text(traceback.format_exc())
+            folder.update_status(state="failed", error=message)
+        except (OSError, RunError):
+            log.debug("the folder of the failed run cannot be written either")
+        raise
+    folder.update_status(state="done")
+
+
+def _run(request: Request, family: str, folder: RunFolder, stop: StopSignal, console: Console | None) -> Row:
+    tree, seed = request.tree, request.tree["seed"]
+    provenance.reset_peak_memory()
+    started = datetime.now(UTC)
+    code = provenance.commit()
+    before = folder.read_status()  # of the interrupted part that this one continues
+    wandb_id = before.get("wandb_id") or track.new_id()
+    command = before.get("command") or request.command
+    folder.update_status(wandb_id=wandb_id, command=command)
+    saver = Checkpoint(folder.last, folder.best, every_seconds=tree["checkpoint"]["every_seconds"], stop=stop)
+    state = checkpoint.read(folder.last) if folder.last.exists() else None
+    folder.cut_metrics(state["global_step"] if state else -1)
+    tracker = track.Tracker(folder, tree, tree["track"], name=f"{request.experiment} {folder.path.name}", wandb_id=wandb_id)
+    try:
+        with _numerics(tree), _quiet():
+            callbacks = [saver, *([Bar(console, f"{request.experiment} seed {seed}")] if console else [])]
+            trainer = _trainer(tree, tracker, callbacks)
+            tracker.step = lambda: trainer.global_step
+            module = _module(tree, family, trainer)
+            if is_overridden("training_step", module):
+                _fit(trainer, module, folder, resume=state is not None)
+            if stop.signum is not None:
+                raise Stopped(stop.signum, str(folder.path))
+            metrics = _test(trainer, module, tracker)
+            cost = {"steps": trainer.global_step, **_optional(module, "cost", {})}
+            tracker.log_figures(_optional(module, "figures", {}))
+            if folder.best.exists():
+                module.load_state_dict(checkpoint.read(folder.best)["state_dict"])
+                metrics |= _test(trainer, module, tracker, prefix="best/")
+            if stop.signum is not None:
+                raise Stopped(stop.signum, str(folder.path))
+        row = {
+            "experiment": request.experiment,
+            "family": family,
+            "hash": digest(tree),
+            "seed": seed,
+            "metrics": metrics,
+            "best_step": saver.best_step if folder.best.exists() else None,
+            "cost": {**cost, "parameters": sum(p.numel() for p in module.parameters())},
+            "warnings": list(_optional(module, "warnings", [])),
+            "wall_seconds": round(saver.seconds(), 3),
+            "peak_memory_mb": provenance.peak_memory(),
+            "device": provenance.device_name(trainer.strategy.root_device.type),
+            "threads": tree["threads"],
+            "precision": str(trainer.precision),
+            "choices": dict(request.choices),
+            "command": command,
+            "started": started.isoformat(timespec="seconds"),
+            **code,
+            "versions": provenance.versions(),
+        }
+        tracker.finish(row)
+    finally:
+        tracker.close()
+    return row
+
+
+def _fit(trainer: Trainer, module: LightningModule, folder: RunFolder, *, resume: bool) -> None:
+    if trainer.max_steps <= 0:
+        raise ConfigError("trainer.max_steps must be at least 1: this run trains")
+    try:
+        # weights_only also here: without it Lightning loads what it takes for a remote file as a pickle.
+        trainer.fit(module, ckpt_path=str(folder.last) if resume else None, weights_only=True)
+    except SystemExit as error:  # how Lightning ends on a second Ctrl-C
+        raise KeyboardInterrupt from error
+
+
+def _test(trainer: Trainer, module: LightningModule, tracker: track.Tracker | None, prefix: str = "") -> dict[str, float]:
+    if tracker is not None:
+        tracker.prefix = prefix
+    results = trainer.test(module, verbose=False)
+    metrics = {f"{prefix}{name}": float(value) for result in results for name, value in result.items()}
+    for name, value in metrics.items():
+        if not math.isfinite(value):
+            raise RunError(f"metric '{name}' is {value} after {trainer.global_step} steps")
+    if not metrics:
+        raise RunError(f"{type(module).__name__} logged no metric in its test: there is nothing to put into a row")
+    return metrics
+
+
+def _module(tree: Tree, family: str, trainer: Trainer) -> LightningModule:
+    lightning.seed_everything(tree["seed"], workers=True, verbose=False)
+    try:
+        with trainer.precision_plugin.module_init_context():
+            module = instantiate(tree[family], _convert_="all")
+    except InstantiationException as error:
+        cause = error.__cause__
+        if isinstance(cause, (UsageError, RunError)):
+            raise cause from error
+        if isinstance(cause, (ValueError, TypeError)):
+            raise ConfigError(f"{_key_of(error, family)}: {cause}") from error
+        raise
+    if not isinstance(module, LightningModule):
+        raise ConfigError(f"{family}._target_ must be a LightningModule, not {type(module).__name__}")
+    return module
+
+
+def _key_of(error: InstantiationException, family: str) -> str:
+    _, _, key = str(error).partition("full_key: ")
+    return f"{family}.{key.strip()}" if key.strip() else family
+
+
+def _trainer(tree: Tree, tracker: track.Tracker | None, callbacks: list[Any]) -> Trainer:
+    settings = instantiate({**tree["trainer"], "_partial_": True}, _convert_="all")
+    mine = settings.keywords.pop("callbacks", None) or []
+    single = settings.keywords.get("devices") == 1 and settings.keywords.get("num_nodes", 1) == 1
+    # One device needs no cluster: without this Lightning takes over the scheduler's signals.
+    plugins = {"plugins": [LightningEnvironment()]} if single and "plugins" not in settings.keywords else {}
+    try:
+        return settings(
+            logger=tracker or False,
+            callbacks=[*mine, *callbacks],
+            max_epochs=-1,
+            log_every_n_steps=1,  # a batch is a chunk of steps; the module chooses how many
+            num_sanity_val_steps=0,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            enable_checkpointing=False,
+            **plugins,
+        )
+    except (ValueError, TypeError, lightning.pytorch.utilities.exceptions.MisconfigurationException) as error:
+        raise ConfigError(f"trainer: {str(error).splitlines()[0]}") from error
+
+
+def _optional(module: LightningModule, name: str, default: Any) -> Any:
+    method = getattr(module, name, None)
+    return method() if callable(method) else default
+
+
+@contextmanager
+def _numerics(tree: Tree) -> Iterator[None]:
+    """Threads and determinism of this run; what was set before comes back."""
+    before = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
+    fill = torch.utils.deterministic.fill_uninitialized_memory
+    torch.set_num_threads(tree["threads"])
+    torch.use_deterministic_algorithms(tree["deterministic"], warn_only=True)
+    torch.utils.deterministic.fill_uninitialized_memory = False  # costs time, and helps only to find bugs
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before[0])
+        torch.use_deterministic_algorithms(before[1])
+        torch.utils.deterministic.fill_uninitialized_memory = fill
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep Lightning's advice and tips out of the terminal; its errors still come."""
+    loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric", "lightning")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module=r"lightning\.")
+        warnings.filterwarnings("ignore", category=FutureWarning, module=r"torch\.|lightning\.")
+        warnings.filterwarnings("ignore", message=".*LeafSpec.*|.*treespec.*")
+        try:
+            yield
+        finally:
+            for logger, level in zip(loggers, levels, strict=True):
+                logger.setLevel(level)
+
+
+def load(path: Path | str, which: str = "last", trust: Iterable[str] = ()) -> LightningModule:
+    """Rebuild the module of a run with the weights it ended with.
+
+    Args:
+        path: The run folder.
+        which: ``last`` or ``best``.
+        trust: Packages that the user trusts.
+
+    Returns:
+        The module on the CPU, in evaluation mode.
+
+    Raises:
+        UsageError: The folder, its config or its checkpoint is missing, damaged or not trusted.
+    """
+    return _rebuild(RunFolder(Path(path)), which, trust)[0]
+
+
+def evaluate(folder: RunFolder, which: str = "last", trust: Iterable[str] = ()) -> dict[str, float]:
+    """Test a run again from its checkpoint; writes nothing.
+
+    Args:
+        folder: The run.
+        which: ``last`` or ``best``.
+        trust: Packages that the user trusts.
+
+    Returns:
+        The metrics by name.
+
+    Raises:
+        UsageError: As for :func:`load`.
+        RunError: A metric is not finite.
+    """
+    tree = folder.read_config()["config"]
+    with _numerics(tree), _quiet():
+        module, trainer = _rebuild(folder, which, trust)
+        return _test(trainer, module, None)
+
+
+def _rebuild(folder: RunFolder, which: str, trust: Iterable[str]) -> tuple[LightningModule, Trainer]:
+    if which not in ("last", "best"):
+        raise UsageError(f"there is no checkpoint '{which}': choose last or best")
+    tree = folder.read_config()["config"]
+    family = check({**tree, "outputs": "outputs"}, None, trust=trust)
+    with _quiet():
+        trainer = _trainer(tree, None, [])
+        module = _module(tree, family, trainer)
+    if is_overridden("training_step", module):
+        state = checkpoint.read(folder.last if which == "last" else folder.best)
+        try:
+            module.load_state_dict(state["state_dict"])
+            module.on_load_checkpoint(state)
+        except (RuntimeError, KeyError) as error:
+            raise UsageError(f"{which}.ckpt in {folder.path} does not fit its config: {str(error).splitlines()[0]}") from error
+    return module.eval(), trainer

@@ -1,0 +1,212 @@
+"""Tracking: every number goes to the run folder (the truth) and to Weights & Biases (the mirror).
+
+Nothing else in the program knows about W&B. The mirror works in a thread of its own: importing and
+starting it takes seconds, and training does not wait for it. The default mode is ``offline``: no
+account, no key, no network; ``wandb sync`` uploads such a run later, ``wandb leet`` shows it.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import queue
+import re
+import threading
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lightning.pytorch.loggers import Logger
+
+from sciml.errors import ConfigError, RunError
+from sciml.folder import RunFolder, disk_error
+
+if TYPE_CHECKING:
+    from argparse import Namespace
+
+    from lightning.pytorch.loggers import WandbLogger
+    from matplotlib.figure import Figure
+
+log = logging.getLogger("sciml")
+MODES = ("offline", "online", "disabled")
+
+
+class Tracker(Logger):
+    """A Lightning logger that writes ``metrics.jsonl`` and passes everything on to the mirror.
+
+    Args:
+        folder: The run folder.
+        tree: The resolved config, filed as the W&B run's config.
+        settings: The config's ``track`` node.
+        name: Name of the run.
+        wandb_id: Id of the W&B run; the same after a resume, so that both halves are one run.
+
+    Raises:
+        ConfigError: ``track.mode`` is not one of ``offline``, ``online``, ``disabled``.
+    """
+
+    def __init__(self, folder: RunFolder, tree: Mapping[str, Any], settings: Mapping[str, Any], *, name: str, wandb_id: str) -> None:
+        super().__init__()
+        mode = settings["mode"]
+        if mode not in MODES:
+            raise ConfigError(f"bad value for track.mode: {mode!r} is not one of {', '.join(MODES)}")
+        self._name, self._id, self._folder = name, wandb_id, folder
+        self.step: Callable[[], int] = lambda: 0
+        self.prefix = ""  # put before every name, while the best weights are tested
+        self._status_written = 0.0
+        self._last: dict[str, float] = {}
+        try:
+            self._file = open(folder.metrics, "a", encoding="utf-8")  # noqa: SIM115 - open for the whole run
+        except OSError as error:
+            raise disk_error(error, folder.metrics) from error
+        self._mirror = None if mode == "disabled" else _Mirror(lambda: _start_wandb(folder.path, tree, settings, name, wandb_id))
+
+    @property
+    def name(self) -> str:
+        """Name of the run."""
+        return self._name
+
+    @property
+    def version(self) -> str:
+        """Id of the W&B run."""
+        return self._id
+
+    def log_hyperparams(self, params: dict[str, Any] | Namespace, *args: Any, **kwargs: Any) -> None:
+        """Nothing: the whole config is filed when the run starts."""
+
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        """Record metrics at the trainer's optimiser step.
+
+        Raises:
+            RunError: The line cannot be written, or the mirror could not be started.
+        """
+        step = self.step()
+        numbers: dict[str, float] = {}
+        for name, value in metrics.items():
+            number = float(value)
+            # Lightning repeats what a batch logged until the next one logs it anew; only a change is news.
+            if name == "epoch" or (name.startswith("val/") and self._last.get(name) == number):
+                continue
+            numbers[f"{self.prefix}{name}"] = self._last[name] = number
+        if not numbers:
+            return
+        self._write({"step": step, "time": round(time.time(), 3), **numbers})
+        if time.monotonic() - self._status_written > 1:
+            self._folder.update_status(step=step, metrics=numbers)
+            self._status_written = time.monotonic()
+        if self._mirror is not None:
+            self._mirror.put(lambda wandb: wandb.log_metrics(numbers, step))
+
+    def log_figures(self, figures: Mapping[str, Figure]) -> None:
+        """Write figures as PNG into the run folder and to the mirror.
+
+        Raises:
+            RunError: They cannot be written.
+        """
+        for name, figure in figures.items():
+            path = self._folder.figures / f"{re.sub(r'[^A-Za-z0-9_.-]+', '_', name)}.png"
+            try:
+                path.parent.mkdir(exist_ok=True)
+                figure.savefig(path, dpi=150, bbox_inches="tight")
+            except OSError as error:
+                raise disk_error(error, path) from error
+            if self._mirror is not None:
+                self._mirror.put(lambda wandb, n=name, p=path: wandb.log_image(f"figure/{n}", [str(p)]))
+
+    def finish(self, row: Mapping[str, Any]) -> None:
+        """Pass the row, and the checkpoints as an artifact, to the mirror, and wait until it has them."""
+        files = [path for path in (self._folder.last, self._folder.best) if path.exists()]
+        if self._mirror is not None:
+            self._mirror.put(lambda wandb: _file_row(wandb, row, files, f"run-{self._id}"))
+        self.close()
+
+    def close(self) -> None:
+        """Close the file and the mirror; safe to call twice."""
+        self._file.close()
+        if self._mirror is not None:
+            self._mirror.close()
+
+    def _write(self, record: Mapping[str, Any]) -> None:
+        try:
+            self._file.write(json.dumps(record) + "\n")
+            self._file.flush()
+        except OSError as error:
+            raise disk_error(error, self._folder.metrics) from error
+
+
+class _Mirror:
+    """Runs jobs on a WandbLogger, one after another, in a thread."""
+
+    def __init__(self, start: Callable[[], WandbLogger]) -> None:
+        self._jobs: queue.SimpleQueue[Callable[[WandbLogger], None] | None] = queue.SimpleQueue()
+        self._error: str | None = None
+        self._started = False
+        # A daemon: a run that dies does not wait for its mirror.
+        self._thread = threading.Thread(target=self._work, args=(start,), name="wandb", daemon=True)
+        self._thread.start()
+
+    def put(self, job: Callable[[WandbLogger], None]) -> None:
+        if self._error and not self._started:
+            raise RunError(f"W&B did not start: {self._error}; use track.mode=offline, or `wandb login`")
+        if not self._error:
+            self._jobs.put(job)
+
+    def close(self) -> None:
+        if self._thread.is_alive():
+            self._jobs.put(None)
+            self._thread.join(timeout=120)
+        if self._error and self._started:
+            log.warning("W&B stopped taking data: %s; the run folder has everything", self._error)
+
+    def _work(self, start: Callable[[], WandbLogger]) -> None:
+        # Whatever goes wrong in somebody else's service must not take the run down with it.
+        try:
+            wandb = start()
+            self._started = True
+            while (job := self._jobs.get()) is not None:
+                job(wandb)
+            wandb.experiment.finish()
+        except Exception as error:  # noqa: BLE001
+            self._error = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+
+
+def _start_wandb(path: Path, tree: Mapping[str, Any], settings: Mapping[str, Any], name: str, wandb_id: str) -> WandbLogger:
+    import wandb
+    from lightning.pytorch.loggers import WandbLogger
+
+    run = wandb.init(
+        name=name,
+        project=settings["project"],
+        entity=settings["entity"],
+        group=settings["group"],
+        tags=settings["tags"],
+        dir=str(path),
+        id=wandb_id,
+        resume="allow",
+        mode=settings["mode"],
+        config=dict(tree),
+        settings=wandb.Settings(console="off", silent=True, disable_git=True, disable_code=True),
+    )
+    return WandbLogger(experiment=run)
+
+
+def _file_row(wandb_logger: WandbLogger, row: Mapping[str, Any], checkpoints: list[Path], name: str) -> None:
+    import wandb
+
+    run = wandb_logger.experiment
+    run.summary.update({**row["metrics"], "row": dict(row)})
+    artifact = wandb.Artifact(name, type="run", metadata={"hash": row["hash"], "seed": row["seed"]})
+    for path in checkpoints:
+        # The files no longer change: recorded where they lie, not copied to a staging folder first.
+        artifact.add_file(str(path), policy="immutable")
+    with artifact.new_file("row.json") as file:
+        json.dump(dict(row), file, indent=1)
+    run.log_artifact(artifact)
+
+
+def new_id() -> str:
+    """A fresh id for a W&B run, without importing wandb."""
+    import secrets
+
+    return secrets.token_hex(4)
