@@ -175,6 +175,18 @@ class RunFolder:
         write_atomically(self.metrics, "".join(f"{line}\n" for line in kept))
 
 
+def run_folder(outputs: Path, experiment: str, digest: str, seed: int) -> RunFolder:
+    """The folder that a run owns.
+
+    Args:
+        outputs: Root of all runs.
+        experiment: Name of the experiment.
+        digest: Identity of the config, without the seed.
+        seed: The run's seed.
+    """
+    return RunFolder(outputs / experiment / f"{digest}-seed{seed}")
+
+
 def _step_of(line: str) -> float:
     try:
         return float(json.loads(line)["step"])

@@ -32,7 +32,7 @@ from sciml import checkpoint, provenance, track
 from sciml.checkpoint import Checkpoint
 from sciml.config import Origin, Tree, check, digest
 from sciml.errors import ConfigError, RunError, Stopped, UsageError
-from sciml.folder import Row, RunFolder
+from sciml.folder import Row, RunFolder, run_folder
 from sciml.progress import Bar
 from sciml.signals import StopSignal
 
@@ -66,8 +66,7 @@ class Request:
     @property
     def folder(self) -> RunFolder:
         """The folder that this run owns."""
-        name = f"{digest(self.tree)}-seed{self.tree['seed']}"
-        return RunFolder(Path(self.tree["outputs"]) / self.experiment / name)
+        return run_folder(Path(self.tree["outputs"]), self.experiment, digest(self.tree), self.tree["seed"])
 
 
 @dataclass(frozen=True)
