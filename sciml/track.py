@@ -136,7 +136,7 @@ class Tracker(Logger):
 
 
 class _Mirror:
-    """Runs jobs on a WandbLogger, one after another, in a thread."""
+    """Runs jobs on a WandbLogger, one after another, in a thread that starts with the first job."""
 
     def __init__(self, start: Callable[[], WandbLogger]) -> None:
         self._jobs: queue.SimpleQueue[Callable[[WandbLogger], None] | None] = queue.SimpleQueue()
@@ -144,9 +144,10 @@ class _Mirror:
         self._started = False
         # A daemon: a run that dies does not wait for its mirror.
         self._thread = threading.Thread(target=self._work, args=(start,), name="wandb", daemon=True)
-        self._thread.start()
 
     def put(self, job: Callable[[WandbLogger], None]) -> None:
+        if self._thread.ident is None:
+            self._thread.start()
         if self._error and not self._started:
             raise RunError(f"W&B did not start: {self._error}; use track.mode=offline, or `wandb login`")
         if not self._error:
