@@ -1,0 +1,190 @@
+"""A judged table as text for the terminal, Markdown, CSV or JSON.
+
+Numbers are printed in the metric's unit; reported ones as the table file has them, obtained ones with two
+digits of their spread. What is not under the paper's budget says so above the table, not only in a cell.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from rich.console import Console, Group, RenderableType
+from rich.markup import escape
+from rich.table import Table as RichTable
+from rich.text import Text
+
+from sciml.grid import PAPER
+from sciml.verdict import Report, Result
+
+WARNING = "not comparable with reported ones"
+_MARKS = {"method": "", "floor": "floor", "ceiling": "ceiling"}
+_STYLES = {"reproduced": "green", "better": "bold green", "missing": "red", "short": "yellow"}
+
+
+def number(mean: float, std: float | None = None) -> str:
+    """An obtained value: three digits, or two digits of its spread."""
+    if mean and not 1e-3 <= abs(mean) < 1e5:
+        return f"{mean:.2e}" + (f" ± {std:.1e}" if std is not None else "")
+    digits = max(0, 2 - math.floor(math.log10(abs(mean)))) if mean else 2
+    if std:
+        digits = min(max(0, 1 - math.floor(math.log10(std))), digits + 1)
+    return f"{mean:.{digits}f}" + (f" ± {std:.{digits}f}" if std is not None else "")
+
+
+def cells(report: Report) -> list[dict[str, Any]]:
+    """Every cell as plain data; numbers in the metric's unit."""
+    return [
+        {
+            "row": r.cell.row.name,
+            "column": r.cell.column.name,
+            "metric": r.cell.column.metric.key,
+            "budget": report.budget.name,
+            "seeds": list(r.seeds),
+            "values": list(r.values),
+            "mean": r.mean,
+            "std": r.std,
+            "reported": {"mean": r.cell.reported.mean, "std": r.cell.reported.std} if r.cell.reported else None,
+            "source": str(report.table.source) if r.cell.reported else None,
+            "verdict": r.verdict,
+        }
+        for r in report.results
+    ]
+
+
+def as_json(report: Report) -> str:
+    """A list of cells."""
+    return json.dumps(cells(report), indent=1, ensure_ascii=False) + "\n"
+
+
+def as_csv(report: Report) -> str:
+    """One line per cell; lists are separated by blanks."""
+    head = ("row", "kind", "column", "metric", "unit", "budget", "seeds", "values", "mean", "std")
+    head += ("reported_mean", "reported_std", "source", "verdict", "seconds_per_run")
+    file = io.StringIO()
+    writer = csv.DictWriter(file, head, lineterminator="\n")
+    writer.writeheader()
+    for cell, result in zip(cells(report), report.results, strict=True):
+        reported = cell.pop("reported") or {}
+        more = {
+            "kind": result.cell.row.kind,
+            "unit": result.cell.column.metric.unit,
+            "seeds": " ".join(map(str, cell["seeds"])),
+            "values": " ".join(map(repr, cell["values"])),
+            "reported_mean": reported.get("mean"),
+            "reported_std": reported.get("std"),
+            "seconds_per_run": None if result.seconds is None else round(result.seconds, 1),
+        }
+        writer.writerow({**cell, **more})
+    return file.getvalue()
+
+
+def as_markdown(report: Report) -> str:
+    """A heading, what the reader must know, one table per column of the paper's table, remarks."""
+    lines = [f"## {report.table.title}", "", *(f"{line}  " for line in _above(report)), ""]
+    for column in report.table.columns:
+        if len(report.table.columns) > 1:
+            lines += [f"### {column.name}", ""]
+        head = _head(report, column.metric.unit)
+        lines += [_md(head), _md(["---", *["---:"] * 4, "---"])]
+        for result in report.of(column):
+            mark = _MARKS[result.cell.row.kind]
+            name, *rest = _line(result)
+            lines.append(_md([f"{name} *({mark})*" if mark else name, *rest]))
+        lines.append("")
+    lines += [f"- {line}" for line in _below(report)]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def as_text(report: Report, console: Console) -> None:
+    """Print it as a table for people."""
+    for part in _text(report):
+        console.print(part, soft_wrap=not isinstance(part, RichTable))
+
+
+FORMATS: dict[str, Callable[[Report], str] | None] = {
+    "text": None,  # printed by as_text, which needs to know the terminal
+    "md": as_markdown,
+    "json": as_json,
+    "csv": as_csv,
+}
+
+
+def _text(report: Report) -> Iterator[RenderableType]:
+    yield Text(report.table.title, style="bold")
+    for line in _above(report):
+        yield Text(line, style="bold yellow" if line.endswith(WARNING) else "dim")
+    for column in report.table.columns:
+        several = len(report.table.columns) > 1
+        grid = RichTable(title=escape(column.name) if several else None, title_justify="left", header_style="bold")
+        for i, name in enumerate(_head(report, column.metric.unit)):
+            grid.add_column(escape(name), justify="right" if 0 < i < 5 else "left", overflow="fold")
+        kind = None
+        for result in report.of(column):
+            if kind is not None and (kind == "method") != (result.cell.row.kind == "method"):
+                grid.add_section()
+            kind = result.cell.row.kind
+            name, was, got, *rest, judged = map(escape, _line(result))
+            mark = f" [dim]({_MARKS[kind]})[/]" if kind != "method" else ""
+            style = _STYLES.get(result.verdict.split()[0], "dim")
+            grid.add_row(f"{name}{mark}", was, f"[bold]{got}[/]", *rest, f"[{style}]{judged}[/]")
+        yield grid
+    remarks = [Text(line) for line in _below(report)]
+    if remarks:
+        yield Group(*remarks)
+
+
+def _head(report: Report, unit: str) -> list[str]:
+    suffix = f" [{unit}]" if unit else ""
+    return ["method", f"reported{suffix}", f"obtained{suffix}", "seeds", "s/run", "verdict"]
+
+
+def _line(result: Result) -> list[str]:
+    wanted, have = len(result.cell.seeds), len(result.seeds)
+    return [
+        result.cell.row.name,
+        str(result.cell.reported or "-"),
+        "-" if result.mean is None else number(result.mean, result.std),
+        str(have) if have == wanted else f"{have} of {wanted}",
+        "-" if result.seconds is None else f"{result.seconds:.1f}" if result.seconds < 100 else f"{result.seconds:.0f}",
+        result.verdict,
+    ]
+
+
+def _above(report: Report) -> Iterator[str]:
+    table, budget = report.table, report.budget
+    yield report.citation
+    overrides = " ".join((*budget.overrides, *report.extra)) or "as the experiment has it"
+    yield f"budget {budget.name}: {overrides}; seeds {' '.join(map(str, budget.seeds))}"
+    if not report.comparable:
+        why = "with these overrides this is" if budget.name == PAPER else "this is"
+        yield f"{why} not the paper's budget: obtained numbers are {WARNING}"
+    for metric in dict.fromkeys(column.metric for column in table.columns):
+        yield f"metric: {metric.heading}; {metric.definition}"
+    yield f"reported: {table.source}"
+    for tolerance in dict.fromkeys(column.tolerance for column in table.columns) if report.comparable else ():
+        yield f"reproduced: within {tolerance} of the reported value"
+
+
+def _below(report: Report) -> Iterator[str]:
+    several = len(report.table.columns) > 1
+    for order in report.orderings:
+        holds = "holds" if order.kept == order.pairs else f"does not hold: {order.kept} of {order.pairs} pairs do"
+        chance = "; one seed cannot say how sure that is"
+        if order.probability is not None:
+            chance = f"; it holds with probability {order.probability:.2f} over resampled seeds"
+        where = f", {order.column.name}" if several else ""
+        yield f"ordering of the paper{where} ({', '.join(order.methods)}) {holds}{chance}"
+    for method, floor in report.below_floor:
+        where = f", {method.cell.column.name}" if several else ""
+        yield f"no better than the floor '{floor.cell.row.name}'{where}: {method.cell.row.name}"
+    for message in report.damaged:
+        yield f"left out: {message}"
+
+
+def _md(fields: list[str]) -> str:
+    return "| " + " | ".join(field.replace("|", "\\|") for field in fields) + " |"
