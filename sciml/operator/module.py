@@ -1,0 +1,158 @@
+"""Learning an operator from pairs of fields: minimise the relative L2 error of the states that follow an input.
+
+Source of the loss: Li et al. (2021), *Fourier Neural Operator for Parametric Partial Differential Equations*,
+section 5: the mean over a batch of relative L2 errors of decoded fields. Normalisation is one affine map a
+channel, fitted on the training split.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import torch
+from lightning.pytorch import LightningModule
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+
+from sciml.data.batches import Batches
+from sciml.data.relative_error import relative_error
+from sciml.data.stream import stream
+from sciml.errors import ConfigError
+from sciml.loop import Endless, run_steps
+from sciml.operator.base import Dataset, Fields, Rollout
+from sciml.operator.evaluation import error_figure, errors_by_step, metrics, predict
+from sciml.operator.normalized import Normalized
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+class Operator(LightningModule):
+    """A network trained on a dataset through a rollout.
+
+    Args:
+        dataset: The fields.
+        network: Called with the numbers of input and output channels.
+        rollout: Makes trajectories out of the network; training unrolls as many states as its targets have.
+        optimizer: Called with the parameters.
+        scheduler: Called with the optimiser; stepped once an optimiser step.
+        batch_size: Examples a step.
+        log_every: Steps between two records of the loss.
+        val_every: Steps between two evaluations on the validation split, a multiple of ``log_every``.
+
+    Raises:
+        ConfigError: ``val_every`` is no multiple of ``log_every``, or ``network`` or ``optimizer`` is missing.
+    """
+
+    def __init__(
+        self,
+        *,
+        dataset: Dataset,
+        network: Callable[[int, int], nn.Module],
+        rollout: Rollout,
+        optimizer: Callable[[Iterator[nn.Parameter]], Optimizer],
+        scheduler: Callable[[Optimizer], LRScheduler] | None = None,
+        batch_size: int = 32,
+        log_every: int = 50,
+        val_every: int = 250,
+    ) -> None:
+        super().__init__()
+        self.automatic_optimization = False
+        for slot, part in (("network", network), ("optimizer", optimizer)):
+            if part is None:
+                raise ConfigError(f"operator.{slot} is null; choose one in the experiment, `override /{slot}: <name>`")
+        if log_every < 1 or val_every < 1 or val_every % log_every:
+            raise ConfigError(f"val_every ({val_every}) must be a positive multiple of log_every ({log_every})")
+        self.dataset, self.rollout = dataset, rollout
+        inner = network(dataset.in_channels, dataset.out_channels)
+        self.network = Normalized(inner, dataset.in_channels, dataset.out_channels)
+        self.optimizer, self.scheduler = optimizer, scheduler
+        self.batch_size, self.log_every, self.val_every = batch_size, log_every, val_every
+        self.evaluations = 0  # fields that training sent through the network
+        self._batches_stream, self._batches_state = stream("operator/batches"), None
+        self._splits: dict[str, Fields] = {}
+        self._errors: dict[str, Tensor] = {}
+
+    def setup(self, stage: str) -> None:
+        """Make the data, once. They are no part of a checkpoint: the dataset's parameters are."""
+        if self._splits:
+            return
+        self._splits = self.dataset.splits()
+        self.network.fit(self._splits["train"])
+        self.batches = Batches(len(self._splits["train"].input), self.batch_size, self._batches_stream)
+        if self._batches_state is not None:
+            self.batches.load_state_dict(self._batches_state)
+
+    def fields(self, split: str) -> Fields:
+        """A split on the module's device, where it stays."""
+        fields = self._splits[split]
+        if fields.input.device != self.device:
+            fields = self._splits[split] = Fields(fields.input.to(self.device), fields.target.to(self.device))
+        return fields
+
+    def losses(self) -> tuple[Tensor, dict[str, Tensor]]:
+        """The loss of the next batch."""
+        train, index = self.fields("train"), self.batches.next().to(self.device)
+        u, target = train.input[index], train.target[index]
+        prediction = self.rollout(self._counted, u, target.shape[1])
+        return relative_error(prediction, target).mean(), {}
+
+    def _counted(self, u: Tensor) -> Tensor:
+        self.evaluations += len(u)
+        return self.network(u)
+
+    def training_step(self, batch: int, batch_idx: int) -> None:
+        self.log_dict(run_steps(self, self.losses, every=self.log_every), batch_size=1)
+        step = self.global_step
+        if step % self.val_every == 0 or step == self.trainer.max_steps:
+            self.log("val/loss", self.held_out_loss(), batch_size=1)
+
+    def held_out_loss(self) -> Tensor:
+        """The loss on the whole validation split."""
+        self.eval()
+        with torch.no_grad():
+            val = self.fields("val")
+            prediction = predict(self.network, self.rollout, val, self.batch_size)
+            loss = relative_error(prediction, val.target).mean()
+        self.train()
+        return loss
+
+    def test_step(self, batch: int, batch_idx: int) -> None:
+        self._errors = {}
+        for split in (name for name in self._splits if name.startswith("test")):
+            fields = self.fields(split)
+            prediction = predict(self.network, self.rollout, fields, self.batch_size)
+            self._errors[split] = errors_by_step(prediction, fields.target)
+        self.log_dict(metrics(self._errors), batch_size=1)
+
+    def configure_optimizers(self) -> Any:
+        optimizer = self.optimizer(self.parameters())
+        if self.scheduler is None:
+            return optimizer
+        return {"optimizer": optimizer, "lr_scheduler": self.scheduler(optimizer)}
+
+    def train_dataloader(self) -> Endless:
+        return Endless()
+
+    def test_dataloader(self) -> list[int]:
+        return [0]
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint["operator"] = {"batches": self.batches.state_dict(), "evaluations": self.evaluations}
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        state = checkpoint["operator"]
+        self.evaluations, self._batches_state = state["evaluations"], state["batches"]
+        if self._splits:
+            self.batches.load_state_dict(self._batches_state)
+
+    def cost(self) -> dict[str, int | float]:
+        """Fields that training sent through the network, and the network's parameters."""
+        parameters = sum(p.numel() for p in self.parameters())
+        return {"network_evaluations": self.evaluations, "parameters": parameters}
+
+    def figures(self) -> dict[str, Figure]:
+        """Error against step of every test."""
+        return {"error_by_step": error_figure(self._errors)}

@@ -1,0 +1,143 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from hydra import compose, initialize_config_module
+from hydra.utils import instantiate
+from lightning.pytorch import LightningModule, Trainer, seed_everything
+
+from sciml.errors import ConfigError
+from sciml.operator.module import Operator
+
+
+def build(*overrides: str) -> LightningModule:
+    with initialize_config_module("sciml.conf", version_base="1.3"):
+        config = compose("config", list(overrides))
+    seed_everything(0, verbose=False)
+    return instantiate(config.operator, _convert_="all")
+
+
+def trainer(max_steps: int = -1) -> Trainer:
+    return Trainer(
+        accelerator="cpu",
+        logger=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        enable_checkpointing=False,
+        max_epochs=-1,
+        max_steps=max_steps,
+    )
+
+
+def small(*overrides: str) -> Operator:
+    sizes = ("operator.log_every=5", "operator.val_every=10", "operator.dataset.n_train=50", "operator.batch_size=8")
+    return build("+experiment=baseline/heat", *sizes, *overrides)  # type: ignore[return-value]
+
+
+def metrics(module: LightningModule) -> dict[str, float]:
+    tester = trainer()
+    tester.test(module, verbose=False)
+    return {name: float(value) for name, value in tester.callback_metrics.items()}
+
+
+def test_the_baseline_experiment_reaches_rounding_error_also_on_a_finer_grid() -> None:
+    module = build("+experiment=baseline/heat", "operator.dataset.n_train=64")
+    fit = trainer(500)
+    fit.fit(module)
+    found = metrics(module)
+    assert float(fit.callback_metrics["val/loss"]) < 1e-6
+    for name in ("rel_l2", "rel_l2_fine"):
+        assert found[name] < 1e-6
+    for name in ("rel_l2_rollout", "rel_l2_last", "rel_l2_rollout_fine", "rel_l2_last_fine"):
+        assert found[name] < 1e-4
+    assert module.cost() == {"network_evaluations": 500 * 32, "parameters": 18}
+    assert set(module.figures()) == {"error_by_step"}
+
+
+def test_a_resumed_run_is_bit_identical_to_an_uninterrupted_one(tmp_path: Path) -> None:
+    straight = small()
+    trainer(30).fit(straight)
+    first = trainer(15)  # in the middle of an epoch of six batches
+    first.fit(small())
+    first.save_checkpoint(tmp_path / "last.ckpt")
+    resumed = small()
+    torch.manual_seed(123)
+    second = trainer(30)
+    second.fit(resumed, ckpt_path=tmp_path / "last.ckpt", weights_only=True)
+    for a, b in zip(straight.parameters(), resumed.parameters(), strict=True):
+        assert torch.equal(a, b)
+    assert straight.cost() == resumed.cost()
+    assert metrics(straight) == metrics(resumed)
+
+
+def test_the_same_seed_gives_the_same_run_and_another_one_does_not() -> None:
+    runs = []
+    for seed in (0, 0, 1):
+        module = small()
+        if seed:
+            seed_everything(seed, verbose=False)
+            module._batches_stream.manual_seed(seed)
+        trainer(5).fit(module)
+        runs.append(torch.cat([p.flatten() for p in module.parameters()]))
+    assert torch.equal(runs[0], runs[1])
+    assert not torch.equal(runs[0], runs[2])
+
+
+def test_normalisation_is_fitted_on_the_training_split_alone_and_saved() -> None:
+    module = small()
+    trainer(5).fit(module)
+    splits = module.dataset.splits()
+    std = splits["train"].input.double().std(correction=0)
+    torch.testing.assert_close(module.network.input.std.double(), std[None], rtol=1e-6, atol=0)
+    assert "network.output.mean" in module.state_dict()
+    # Weights trained with these statistics give the same fields in a module that saw other data.
+    other = small("operator.dataset.seed=5")
+    other.setup("test")
+    assert not torch.equal(other.network.input.std, module.network.input.std)
+    other.load_state_dict(module.state_dict())
+    u = splits["test"].input
+    assert torch.equal(other.network(u), module.network(u))
+
+
+def test_the_loss_is_relative_on_physical_fields_and_seen_in_the_logs() -> None:
+    module = small()
+    fit = trainer(10)
+    fit.fit(module)
+    val = module.dataset.splits()["val"]
+    with torch.no_grad():
+        error = (module.network(val.input) - val.target[:, 0]).flatten(1).norm(dim=1)
+    expected = (error / val.target.flatten(1).norm(dim=1)).mean()
+    torch.testing.assert_close(fit.callback_metrics["val/loss"], expected)
+    assert {"train/loss", "val/loss"} <= set(fit.callback_metrics)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["operator.val_every=12"], "val_every"),
+        (["operator.network=null"], "network is null"),
+        (["operator.optimizer=null"], "optimizer is null"),
+    ],
+)
+def test_impossible_settings_are_refused(overrides: list[str], message: str) -> None:
+    with pytest.raises(Exception, match=message) as caught:
+        small(*overrides)
+    assert isinstance(caught.value.__cause__, ConfigError)
+
+
+def test_a_batch_larger_than_the_training_split_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"batch_size 8 must be between 1 and .* 4"):
+        trainer(5).fit(small("operator.dataset.n_train=4"))
+
+
+def test_floor_and_ceiling() -> None:
+    rows: dict[str, Any] = {
+        name: metrics(build("+operator=baseline", f"operator/predictor={name}"))
+        for name in ("mean", "persistence", "reference")
+    }
+    assert rows["mean"]["rel_l2"] == pytest.approx(1, abs=1e-3)  # the fields have no mean
+    assert 0.1 < rows["persistence"]["rel_l2"] < rows["persistence"]["rel_l2_last"]
+    assert max(rows["reference"].values()) < 1e-6
