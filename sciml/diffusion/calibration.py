@@ -3,8 +3,8 @@ r"""How close a set of samples is to a posterior, from S samples for each of P p
 With the sample mean :math:`\bar x`, the sample variance :math:`s^2` (1/(S-1)), the exact posterior mean
 :math:`m` and variance :math:`v`, entry by entry:
 
-- mean error in posterior standard deviations: :math:`\sqrt{\langle(\bar x - m)^2 / v\rangle}`; exact samples
-  have :math:`1/\sqrt S`,
+- mean error in posterior standard deviations: :math:`\sqrt{\langle(\bar x - m)^2 / v\rangle}`, the average inside
+  the root over entries and problems; exact samples have :math:`1/\sqrt S`,
 - variance ratio: :math:`\langle s^2 / v \rangle`; exact samples have 1,
 - coverage at level p: the share of entries of the truth between the :math:`(1-p)/2` and :math:`(1+p)/2`
   quantiles of the samples; exact samples have p. The quantile at q is the (S+1)q-th smallest sample,
@@ -18,8 +18,8 @@ import torch
 from torch import Tensor
 
 
-def mean_error(samples: Tensor, mean: Tensor, variance: Tensor) -> Tensor:
-    """Root mean square error of the sample mean in posterior standard deviations, for each problem.
+def mean_square_error(samples: Tensor, mean: Tensor, variance: Tensor) -> Tensor:
+    """Mean square error of the sample mean in posterior variances, for each problem.
 
     Args:
         samples: ``(problems, samples, *shape)``.
@@ -29,11 +29,11 @@ def mean_error(samples: Tensor, mean: Tensor, variance: Tensor) -> Tensor:
     Returns:
         ``(problems,)``.
     """
-    return ((samples.mean(1) - mean).square() / variance).flatten(1).mean(1).sqrt()
+    return ((samples.mean(1) - mean).square() / variance).flatten(1).mean(1)
 
 
 def variance_ratio(samples: Tensor, variance: Tensor) -> Tensor:
-    """Mean of sample variance over exact variance, ``(problems,)``; arguments as in :func:`mean_error`."""
+    """Mean of sample variance over exact variance, ``(problems,)``; arguments as in :func:`mean_square_error`."""
     return (samples.var(1) / variance).flatten(1).mean(1)
 
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from sciml.data.relative_error import relative_error
 from sciml.data.stream import normal, stream
 from sciml.diffusion.base import LinearMeasurement, Measurement, Prior, Solver
-from sciml.diffusion.calibration import coverage, mean_error, variance_ratio
+from sciml.diffusion.calibration import coverage, mean_square_error, variance_ratio
 from sciml.diffusion.conditioning import Conditioning
 from sciml.errors import ConfigError
 from sciml.linalg.covariance import FactoredCovariance
@@ -82,11 +82,13 @@ class Inverse(LightningModule):
             self._judge(truth[i : i + self.chunk], y[i : i + self.chunk], generator)
             for i in range(0, self.problems, self.chunk)
         ]
-        for name in parts[0]:
-            self.log(name, torch.cat([part[name] for part in parts]).mean(), batch_size=1)
+        found = {name: torch.cat([part[name] for part in parts]).mean() for name in parts[0]}
+        if "mean_error_sd" in found:
+            found["mean_error_sd"] = found["mean_error_sd"].sqrt()  # the root of the mean, not the mean of roots
+        self.log_dict(found, batch_size=1)
 
     def _judge(self, truth: Tensor, y: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
-        """Metrics of some problems, each ``(problems,)``."""
+        """Metrics of some problems, each ``(problems,)``; the mean error is still squared."""
         x = self._solve(y, generator)
         mean = x.mean(1)
         found = {
@@ -96,7 +98,7 @@ class Inverse(LightningModule):
         found |= {f"coverage_{round(100 * level)}": coverage(x, truth, level) for level in LEVELS}
         exact = self._exact(y)
         if exact is not None:
-            found["mean_error_sd"] = mean_error(x, *exact)
+            found["mean_error_sd"] = mean_square_error(x, *exact)
             found["variance_ratio"] = variance_ratio(x, exact[1])
         if not self._example:
             self._example = {"truth": truth[0], "mean": mean[0], "std": x[0].std(0)}
