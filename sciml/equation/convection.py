@@ -1,0 +1,49 @@
+r"""Convection (linear advection): ∂u/∂t + β ∂u/∂x = 0 on t ∈ [0, 1], x ∈ [0, 2π), periodic, u(0, x) = sin x.
+
+Its solution u(t, x) = sin(x − βt) only moves, so that an error made early is carried to the end; for
+β ≥ 20 a plain physics-informed network fits the initial values and decays to a constant.
+
+Source: Krishnapriyan, Gholami, Zhe, Kirby and Mahoney, "Characterizing possible failure modes in
+physics-informed neural networks", NeurIPS 2021 (arXiv 2109.01050), equations (5) to (7).
+
+The operator is one derivative, along the direction (1, β) in (t, x): a field that propagates tangents
+forward gets it in one pass, where ∂u/∂t and ∂u/∂x apart would take two.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from sciml.equation.base import Equation, Field
+
+
+class Convection(Equation):
+    """Convection at constant speed.
+
+    Args:
+        beta: Speed β (length per time); 30 in the standard test, 50 in the harder one.
+    """
+
+    inputs = ("t", "x")
+    outputs = ("u",)
+    lower = (0.0, 0.0)
+    upper = (1.0, 2 * math.pi)
+
+    def __init__(self, *, beta: float = 30.0) -> None:
+        self.beta = beta
+
+    def residual(self, field: Field, x: Tensor) -> Tensor:
+        """∂u/∂t + β ∂u/∂x at ``x`` (n, 2): (n, 1)."""
+        return field.directional(x, (1.0, self.beta))[1]
+
+    def initial(self, x: Tensor) -> Tensor:
+        """The sine of x at ``x`` (n, 2): (n, 1)."""
+        return torch.sin(x[:, 1:])
+
+    def reference(self, x: Tensor) -> Tensor:
+        """sin(x − βt) at ``x`` (n, 2): (n, 1), float64."""
+        x = x.double()
+        return torch.sin(x[:, 1:] - self.beta * x[:, :1])

@@ -1,0 +1,61 @@
+"""Figures: plain functions from arrays to matplotlib figures, with colours that colour-blind readers can tell apart."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.figure import Figure
+from torch import Tensor
+
+Axis = tuple[str, Tensor]
+
+
+def heatmaps(
+    fields: dict[str, Tensor],
+    horizontal: Axis,
+    vertical: Axis,
+    *,
+    errors: Sequence[str] = (),
+    marks: dict[str, Tensor] | None = None,
+) -> Figure:
+    """Fields over two axes side by side, all on one colour scale except the errors.
+
+    Args:
+        fields: Values (len(horizontal), len(vertical)) by title.
+        horizontal: Label with unit, and equidistant coordinates, of the first dimension.
+        vertical: The same for the second dimension.
+        errors: Titles that are magnitudes of errors: each on a scale of its own that starts at zero.
+        marks: Points (n, 2), horizontal and vertical, to draw over the field with this title.
+
+    Returns:
+        One row of panels.
+    """
+    (x_label, x), (y_label, y) = horizontal, vertical
+    figure = Figure(figsize=(4.2 * len(fields), 3.4), layout="constrained")
+    panels = figure.subplots(1, len(fields), squeeze=False)[0]
+    common = np.concatenate([_array(f).ravel() for title, f in fields.items() if title not in errors] or [np.zeros(1)])
+    extent = (float(x[0]), float(x[-1]), float(y[0]), float(y[-1]))
+    for panel, (title, field) in zip(panels, fields.items(), strict=True):
+        low, high = (0.0, None) if title in errors else (common.min(), common.max())
+        image = panel.imshow(
+            _array(field).T,
+            origin="lower",
+            extent=extent,
+            aspect="auto",
+            cmap="magma" if title in errors else "viridis",
+            vmin=low,
+            vmax=high,
+            interpolation="nearest",
+        )
+        figure.colorbar(image, ax=panel)
+        panel.set(title=title, xlabel=x_label, ylabel=y_label)
+        if marks and title in marks:
+            across, up = _array(marks[title]).T
+            panel.scatter(across, up, s=3, c="white", alpha=0.7, linewidths=0)
+            panel.set(xlim=extent[:2], ylim=extent[2:])
+    return figure
+
+
+def _array(values: Tensor) -> np.ndarray:
+    return values.detach().cpu().double().numpy()

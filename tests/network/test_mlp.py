@@ -1,0 +1,54 @@
+"""Shapes, the formula written out, and torch's default initialisation."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from sciml.errors import ConfigError
+from sciml.network.mlp import ACTIVATIONS, MLP
+
+
+def test_the_formula_written_out() -> None:
+    network = MLP(2, 3, width=5, depth=2).double()
+    x = torch.randn(7, 2, dtype=torch.float64)
+    (w1, b1), (w2, b2), (w3, b3) = [(layer.weight, layer.bias) for layer in network.layers]
+    expected = torch.tanh(torch.tanh(x @ w1.T + b1) @ w2.T + b2) @ w3.T + b3
+    torch.testing.assert_close(network(x), expected)
+
+
+def test_depth_counts_hidden_layers() -> None:
+    network = MLP(2, 1, width=50, depth=4)
+    assert [tuple(layer.weight.shape) for layer in network.layers] == [(50, 2), (50, 50), (50, 50), (50, 50), (1, 50)]
+    assert sum(p.numel() for p in network.parameters()) == 150 + 3 * 2550 + 51
+
+
+def test_weights_start_from_torchs_default() -> None:
+    torch.manual_seed(3)
+    network = MLP(2, 1, width=64, depth=2)
+    torch.manual_seed(3)
+    layers = [torch.nn.Linear(2, 64), torch.nn.Linear(64, 64), torch.nn.Linear(64, 1)]
+    for mine, theirs in zip(network.layers, layers, strict=True):
+        assert torch.equal(mine.weight, theirs.weight)
+        assert torch.equal(mine.bias, theirs.bias)
+
+
+@pytest.mark.parametrize("name", sorted(ACTIVATIONS))
+def test_derivatives_of_the_activations(name: str) -> None:
+    z = torch.linspace(-4, 4, 101, dtype=torch.float64, requires_grad=True)
+    a = ACTIVATIONS[name].value(z)
+    (expected,) = torch.autograd.grad(a.sum(), z)
+    torch.testing.assert_close(ACTIVATIONS[name].derivative(z, a), expected, rtol=0, atol=1e-13)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"width": 0, "depth": 1}, "network.width is 0"),
+        ({"width": 5, "depth": 0}, "network.depth is 0"),
+        ({"width": 5, "depth": 1, "activation": "tahn"}, "'tahn'; one of silu, sine, tanh"),
+    ],
+)
+def test_errors_name_the_setting(settings, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        MLP(2, 1, **settings)

@@ -1,0 +1,126 @@
+"""What every optimiser promises, on quadratics. Optimisers are found by their configs."""
+
+from __future__ import annotations
+
+import copy
+import io
+from collections.abc import Callable
+from importlib.resources import files
+from pathlib import Path
+
+import pytest
+import torch
+from hydra.utils import instantiate
+from omegaconf import OmegaConf
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+FOLDER = Path(str(files("sciml.conf"))) / "optimizer"
+NAMES = sorted(path.stem for path in FOLDER.glob("*.yaml"))
+
+
+class Quadratic(nn.Module):
+    """½ ‖A W B − C‖² with a bias: matrices of two shapes, two of one shape, a vector and a scalar."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        generator = torch.Generator().manual_seed(0)
+
+        def normal(*shape: int) -> Tensor:
+            return torch.randn(*shape, generator=generator, dtype=torch.float64)
+
+        self.weights = nn.ParameterList([normal(4, 3), normal(4, 3), normal(3, 1), normal(4), normal(())])
+        self.maps = [
+            (normal(5, 4) / 2, normal(3, 3) / 2),
+            (normal(5, 4) / 2, normal(3, 3) / 2),
+            (normal(5, 3) / 2, normal(1, 1)),
+        ]
+        self.targets = [normal(5, 3), normal(5, 3), normal(5, 1)]
+
+    def forward(self) -> Tensor:
+        pairs = zip(self.weights, self.maps, self.targets, strict=False)
+        matrices = sum((a @ w @ b - c).square().sum() for w, (a, b), c in pairs)
+        return (matrices + (self.weights[3] - 1).square().sum() + (self.weights[4] - 2).square()) / 2
+
+
+@pytest.fixture(params=NAMES)
+def build(request: pytest.FixtureRequest) -> Callable[[nn.Module], Optimizer]:
+    node = instantiate(OmegaConf.load(FOLDER / f"{request.param}.yaml"), _convert_="all")
+    return lambda module: node(module.parameters())
+
+
+def take(module: Quadratic, optimizer: Optimizer, steps: int) -> None:
+    for _ in range(steps):
+        optimizer.zero_grad()
+        module().backward()
+        optimizer.step()
+
+
+def same(one: nn.Module, other: nn.Module) -> bool:
+    return all(torch.equal(a, b) for a, b in zip(one.parameters(), other.parameters(), strict=True))
+
+
+def test_a_quadratic_decreases(build) -> None:
+    module = Quadratic()
+    optimizer, losses = build(module), [Quadratic()().item()]
+    for _ in range(4):
+        take(module, optimizer, 50)
+        losses.append(module().item())
+    assert all(later < earlier for earlier, later in zip(losses, losses[1:], strict=False)), losses
+
+
+def test_the_learning_rate_is_that_of_the_group(build) -> None:
+    module = Quadratic()
+    optimizer = build(module)
+    take(module, optimizer, 3)
+    before = copy.deepcopy(module)
+    for group in optimizer.param_groups:
+        group["lr"] = 0.0
+    take(module, optimizer, 3)
+    assert same(module, before)
+
+
+@pytest.mark.parametrize("steps", [0, 1, 7, 10])
+def test_the_state_survives_a_file_bit_for_bit(build, steps: int) -> None:
+    module = Quadratic()
+    optimizer = build(module)
+    take(module, optimizer, steps)
+    file = io.BytesIO()
+    torch.save({"weights": module.state_dict(), "optimizer": optimizer.state_dict()}, file)
+    take(module, optimizer, 13)
+    file.seek(0)
+    saved = torch.load(file, weights_only=True)
+    again = Quadratic()
+    resumed = build(again)
+    take(again, resumed, 2)  # a state that must go
+    again.load_state_dict(saved["weights"])
+    resumed.load_state_dict(saved["optimizer"])
+    take(again, resumed, 13)
+    assert same(module, again)
+
+
+def test_parameters_without_gradient_stay(build) -> None:
+    module = Quadratic()
+    optimizer = build(module)
+    take(module, optimizer, 2)
+    optimizer.zero_grad()
+    before = copy.deepcopy(module)
+    (module.weights[0].square().sum() + module.weights[3].square().sum()).backward()
+    optimizer.step()
+    moved = [not torch.equal(a, b) for a, b in zip(module.parameters(), before.parameters(), strict=True)]
+    assert moved == [True, False, False, True, False]
+    take(module, optimizer, 5)  # and the others go on afterwards
+    assert module() < before()
+
+
+def test_a_closure_is_evaluated_with_gradients(build) -> None:
+    module = Quadratic()
+    optimizer, expected = build(module), module().item()
+
+    def closure() -> Tensor:
+        optimizer.zero_grad()
+        loss = module()
+        loss.backward()
+        return loss
+
+    assert float(optimizer.step(closure).detach()) == expected

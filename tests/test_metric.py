@@ -1,0 +1,41 @@
+"""Values worked out by hand, not only metric(x, x) = 0."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from sciml.metric import max_error, relative_l2, rmse
+
+P = torch.tensor([[3.0, 0.0], [0.0, 8.0]])
+R = torch.tensor([[3.0, 4.0], [0.0, 5.0]])  # differences 0, -4, 0, 3
+
+
+def test_values() -> None:
+    assert relative_l2(P, R) == pytest.approx(5 / 50**0.5, rel=1e-12)
+    assert rmse(P, R) == pytest.approx(2.5, rel=1e-12)
+    assert max_error(P, R) == 4.0
+
+
+def test_the_reference_is_what_divides() -> None:
+    assert relative_l2(torch.zeros(2, 2), R) == 1.0
+    assert relative_l2(3 * R, R) == pytest.approx(2.0)
+    assert relative_l2(R, 3 * R) == pytest.approx(2 / 3)
+
+
+def test_computed_in_float64() -> None:
+    reference = torch.ones(4, dtype=torch.float64)
+    assert relative_l2(reference + 1e-12, reference) == pytest.approx(1e-12, rel=1e-3)
+    many = torch.full((1000,), 1e30)  # squares overflow in float32
+    assert relative_l2(2 * many, many) == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("metric", [relative_l2, rmse, max_error])
+def test_shapes_must_agree(metric) -> None:
+    with pytest.raises(ValueError, match=r"\(4,\), reference \(4, 1\)"):
+        metric(torch.zeros(4), torch.ones(4, 1))
+
+
+def test_a_zero_reference_has_no_relative_error() -> None:
+    with pytest.raises(ValueError, match="absolute metric"):
+        relative_l2(torch.ones(3), torch.zeros(3))
