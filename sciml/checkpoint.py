@@ -13,6 +13,7 @@ import os
 import pickle
 import random
 import time
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -61,11 +62,13 @@ def read(path: Path) -> dict[str, Any]:
         UsageError: The file is damaged, or holds objects that would run code when loaded.
     """
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # its remarks on old pickles; what matters is said below
+            return torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise UsageError(f"there is no checkpoint {path}") from None
     except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError, OSError) as error:
-        unsafe = "weights_only" in str(error).lower() or "unsupported" in str(error).lower()
+        unsafe = isinstance(error, pickle.UnpicklingError)
         why = "it holds more than tensors and plain data, and is not loaded" if unsafe else "it is damaged"
         raise UsageError(f"checkpoint {path}: {why}; delete it, or start afresh with --force") from error
 
@@ -76,7 +79,7 @@ class Checkpoint(Callback):
     Args:
         last: Where the full state goes.
         best: Where the best weights go.
-        every_seconds: Time between two writes of ``last``; 0 writes it after every batch.
+        every_seconds: Time between two writes of ``last``; 0 writes it after every batch of steps.
         stop: Set by a signal; the trainer then ends after the step in progress.
     """
 
@@ -102,20 +105,24 @@ class Checkpoint(Callback):
         self._rng = state_dict["rng"]
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Restore the generators of a resumed run."""
+        """Restore the generators of a resumed run, and take back the signals that Lightning has just taken."""
+        self.stop.watch()
         if self._rng is not None:
             set_rng_state(self._rng)
             self._rng = None
         self._obey(trainer)
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
-        """Let a signal that came between two batches end the loop."""
+        """Save when it is time: now, not at the batch's end, because now its numbers have been logged."""
         self._obey(trainer)
+        if time.monotonic() - self._saved >= self.every_seconds and trainer.global_step > 0:
+            self._save(trainer, self.last)
+            self._saved = time.monotonic()
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Watch, keep the best, and save when it is time."""
+        """Watch the losses and keep the best."""
         metrics = trainer.callback_metrics
         for name, value in metrics.items():
             if name.startswith("train/") and not math.isfinite(number := float(value)):
@@ -125,12 +132,9 @@ class Checkpoint(Callback):
             self.best_loss, self.best_step = loss, trainer.global_step
             self._save(trainer, self.best, weights_only=True)
         self._obey(trainer)
-        if trainer.should_stop or time.monotonic() - self._saved >= self.every_seconds:
-            self._save(trainer, self.last)
-            self._saved = time.monotonic()
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Save the end of training, so that a run killed during its test need not train again."""
+        """Save where training ended, at its last step or because a signal stopped it."""
         self._save(trainer, self.last)
 
     def _obey(self, trainer: Trainer) -> None:

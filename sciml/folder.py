@@ -168,7 +168,7 @@ class RunFolder:
             path.unlink(missing_ok=True)
 
     def cut_metrics(self, step: int) -> None:
-        """Drop what was logged after ``step``: a resumed run logs it again."""
+        """Drop what was logged after ``step``, and every test: a resumed run logs them again."""
         if not self.metrics.exists():
             return
         kept = [line for line in self.metrics.read_text().splitlines() if _step_of(line) <= step]
@@ -189,8 +189,9 @@ def run_folder(outputs: Path, experiment: str, digest: str, seed: int) -> RunFol
 
 def _step_of(line: str) -> float:
     try:
-        return float(json.loads(line)["step"])
-    except (ValueError, KeyError, TypeError):
+        record = json.loads(line)
+        return float("inf") if record.get("stage") == "test" else float(record["step"])
+    except (ValueError, KeyError, TypeError, AttributeError):
         return float("inf")  # the torn last line of a killed process
 
 

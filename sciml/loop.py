@@ -46,7 +46,8 @@ def run_steps(module: LightningModule, losses: Callable[[], tuple[Tensor, Terms]
         every: Chunk length in optimiser steps.
 
     Returns:
-        The terms of the last step as ``train/<name>`` and the scalar itself as ``train/loss``.
+        The terms of the last step as ``train/<name>`` and the scalar itself as ``train/loss``; nothing if
+        the trainer was asked to stop before the chunk's end, so that an interruption leaves no mark in the log.
 
     Raises:
         Diverged: A term of some step in the chunk is NaN or infinite.
@@ -74,6 +75,8 @@ def run_steps(module: LightningModule, losses: Callable[[], tuple[Tensor, Terms]
     values = torch.stack(history).cpu()  # the chunk's only synchronisation with the device
     if not bool(torch.isfinite(values).all()):
         _raise_diverged(values, names, first)
+    if module.global_step < last:
+        return {}
     return {f"train/{name}": float(value) for name, value in zip(names, values[-1], strict=True)}
 
 

@@ -109,7 +109,6 @@ def execute(request: Request, console: Console | None = None, stop: StopSignal |
         folder.error.unlink(missing_ok=True)
         with _accounted(folder), nullcontext(stop) if stop else StopSignal() as watched:
             row = _run(request, family, folder, watched, console)
-            folder.write_row(row)
     return Outcome(row, folder, found=False)
 
 
@@ -186,6 +185,7 @@ def _run(request: Request, family: str, folder: RunFolder, stop: StopSignal, con
             **code,
             "versions": provenance.versions(),
         }
+        folder.write_row(row)
         tracker.finish(row)
     finally:
         tracker.close()
@@ -204,7 +204,7 @@ def _fit(trainer: Trainer, module: LightningModule, folder: RunFolder, *, resume
 
 def _test(trainer: Trainer, module: LightningModule, tracker: track.Tracker | None, prefix: str = "") -> dict[str, float]:
     if tracker is not None:
-        tracker.prefix = prefix
+        tracker.testing, tracker.prefix = True, prefix
     results = trainer.test(module, verbose=False)
     metrics = {f"{prefix}{name}": float(value) for result in results for name, value in result.items()}
     for name, value in metrics.items():

@@ -30,8 +30,15 @@ class StopSignal:
 
     def __enter__(self) -> StopSignal:
         if threading.current_thread() is threading.main_thread():
-            self._before = {s: signal.signal(s, self._note) for s in SIGNALS}
+            self._before = {s: signal.getsignal(s) for s in SIGNALS}
+            self.watch()
         return self
+
+    def watch(self) -> None:
+        """Set the handlers, again if somebody else has set others since."""
+        if self._before:
+            for number in SIGNALS:
+                signal.signal(number, self._note)
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         for number, handler in self._before.items():

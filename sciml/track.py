@@ -53,6 +53,7 @@ class Tracker(Logger):
             raise ConfigError(f"bad value for track.mode: {mode!r} is not one of {', '.join(MODES)}")
         self._name, self._id, self._folder = name, wandb_id, folder
         self.step: Callable[[], int] = lambda: 0
+        self.testing = False
         self.prefix = ""  # put before every name, while the best weights are tested
         self._status_written = 0.0
         self._last: dict[str, float] = {}
@@ -82,16 +83,15 @@ class Tracker(Logger):
             RunError: The line cannot be written, or the mirror could not be started.
         """
         step = self.step()
-        numbers: dict[str, float] = {}
-        for name, value in metrics.items():
-            number = float(value)
-            # Lightning repeats what a batch logged until the next one logs it anew; only a change is news.
-            if name == "epoch" or (name.startswith("val/") and self._last.get(name) == number):
-                continue
-            numbers[f"{self.prefix}{name}"] = self._last[name] = number
-        if not numbers:
+        numbers = {f"{self.prefix}{name}": float(value) for name, value in metrics.items() if name != "epoch"}
+        # Lightning repeats what a batch logged until a later one logs it anew; only a change is news.
+        repeated = {name for name, value in numbers.items() if self._last.get(name) == value}
+        if repeated == numbers.keys():
             return
-        self._write({"step": step, "time": round(time.time(), 3), **numbers})
+        self._last |= numbers
+        numbers = {name: value for name, value in numbers.items() if not (name in repeated and name.startswith("val/"))}
+        stage = {"stage": "test"} if self.testing else {}
+        self._write({"step": step, "time": round(time.time(), 3), **stage, **numbers})
         if time.monotonic() - self._status_written > 1:
             self._folder.update_status(step=step, metrics=numbers)
             self._status_written = time.monotonic()
@@ -115,8 +115,8 @@ class Tracker(Logger):
                 self._mirror.put(lambda wandb, n=name, p=path: wandb.log_image(f"figure/{n}", [str(p)]))
 
     def finish(self, row: Mapping[str, Any]) -> None:
-        """Pass the row, and the checkpoints as an artifact, to the mirror, and wait until it has them."""
-        files = [path for path in (self._folder.last, self._folder.best) if path.exists()]
+        """Pass the row, and row and checkpoints as an artifact, to the mirror, and wait until it has them."""
+        files = [path for path in (self._folder.row, self._folder.last, self._folder.best) if path.exists()]
         if self._mirror is not None:
             self._mirror.put(lambda wandb: _file_row(wandb, row, files, f"run-{self._id}"))
         self.close()
@@ -192,17 +192,15 @@ def _start_wandb(path: Path, tree: Mapping[str, Any], settings: Mapping[str, Any
     return WandbLogger(experiment=run)
 
 
-def _file_row(wandb_logger: WandbLogger, row: Mapping[str, Any], checkpoints: list[Path], name: str) -> None:
+def _file_row(wandb_logger: WandbLogger, row: Mapping[str, Any], files: list[Path], name: str) -> None:
     import wandb
 
     run = wandb_logger.experiment
     run.summary.update({**row["metrics"], "row": dict(row)})
     artifact = wandb.Artifact(name, type="run", metadata={"hash": row["hash"], "seed": row["seed"]})
-    for path in checkpoints:
+    for path in files:
         # The files no longer change: recorded where they lie, not copied to a staging folder first.
         artifact.add_file(str(path), policy="immutable")
-    with artifact.new_file("row.json") as file:
-        json.dump(dict(row), file, indent=1)
     run.log_artifact(artifact)
 
 

@@ -1,0 +1,90 @@
+"""Files of a run folder: whole or absent, and named when they are damaged."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sciml.errors import UsageError
+from sciml.folder import RunFolder, find, read_row, write_atomically
+
+ROW: dict[str, Any] = {"experiment": "a/b", "family": "pinn", "hash": "0123456789", "seed": 1, "metrics": {"rel_l2": 0.5}}
+
+
+def test_write_atomically_replaces_and_leaves_nothing_else(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    write_atomically(path, "one")
+    write_atomically(path, b"two")
+    assert path.read_text() == "two"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("{", "is damaged"),
+        ("[]", "must hold one row, not list"),
+        (json.dumps({k: v for k, v in ROW.items() if k != "hash"}), "its field 'hash' must be str"),
+        (json.dumps({**ROW, "seed": "1"}), "its field 'seed' must be int"),
+        (json.dumps({**ROW, "metrics": {"rel_l2": "small"}}), "its metric 'rel_l2' is 'small', not a number"),
+        (json.dumps({**ROW, "metrics": {"rel_l2": float("nan")}}), "its metric 'rel_l2' is nan, not a number"),
+    ],
+)
+def test_damaged_row_is_named(tmp_path: Path, text: str, why: str) -> None:
+    path = tmp_path / "row.json"
+    path.write_text(text)
+    with pytest.raises(UsageError, match=why) as caught:
+        read_row(path)
+    assert str(path) in str(caught.value)
+
+
+def test_row_comes_back_as_written(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+    assert folder.read_row() is None
+    folder.write_row(ROW)
+    assert folder.read_row() == ROW
+
+
+def test_status_merges_and_survives_damage(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+    folder.update_status(state="running", step=1)
+    folder.update_status(step=2)
+    assert {k: v for k, v in folder.read_status().items() if k != "updated"} == {"state": "running", "step": 2}
+    folder.status.write_text("{torn")
+    assert folder.read_status() == {}
+
+
+def test_metrics_after_the_checkpoint_are_cut(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+    folder.cut_metrics(3)  # nothing there: nothing to do
+    folder.metrics.write_text('{"step": 1}\n{"step": 5}\n{"step": 10}\n{"step": 1')
+    folder.cut_metrics(5)
+    assert folder.metrics.read_text() == '{"step": 1}\n{"step": 5}\n'
+
+
+@pytest.mark.parametrize("text", ["{", "a: [", "just words", "experiment: a"])
+def test_damaged_config_is_named(tmp_path: Path, text: str) -> None:
+    folder = RunFolder(tmp_path)
+    with pytest.raises(UsageError, match="is not a run folder: it has no config.yaml"):
+        folder.read_config()
+    folder.config.write_text(text)
+    with pytest.raises(UsageError, match=r"config\.yaml (cannot be read|is damaged)"):
+        folder.read_config()
+
+
+def test_find_by_folder_file_or_part_of_the_path(tmp_path: Path) -> None:
+    for name in ("a/b/0000000000-seed0", "a/b/0000000000-seed1", "c/d/1111111111-seed0"):
+        (tmp_path / name).mkdir(parents=True)
+        (tmp_path / name / "config.yaml").write_text("")
+    wanted = tmp_path / "c/d/1111111111-seed0"
+    for text in (str(wanted), str(wanted / "config.yaml"), "1111", "c/d"):
+        assert find(text, tmp_path).path == wanted
+    with pytest.raises(UsageError, match=r"0000000000 fits 2 runs: .*seed0, .*seed1"):
+        find("0000000000", tmp_path)
+    with pytest.raises(UsageError, match=r"there is no run c/d/1111111112-seed0; did you mean c/d/1111111111-seed0"):
+        find("c/d/1111111112-seed0", tmp_path)
+    with pytest.raises(UsageError, match="holds no runs"):
+        find("x", tmp_path / "c/d/1111111111-seed0/none")
