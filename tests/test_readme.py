@@ -1,0 +1,56 @@
+"""What README promises: its example of a method is complete, and its commands exist."""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from sciml.cli.launch import launch
+from sciml.table import load, places
+
+README = Path(__file__).parents[1] / "README.md"
+
+
+def blocks(kind: str) -> list[str]:
+    return re.findall(rf"```{kind}\n(.*?)```", README.read_text(), flags=re.DOTALL)
+
+
+def test_example_method_runs_in_four_steps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import sciml.pinn.collocation as package
+
+    method, test = blocks("python")
+    config, row = blocks("yaml")
+    (tmp_path / "greedy.py").write_text(method)
+    monkeypatch.setattr(package, "__path__", [*package.__path__, str(tmp_path)])
+    monkeypatch.setattr(package, "greedy", None, raising=False)
+    scope: dict[str, object] = {}
+    exec(compile(test, "README.md", "exec"), scope)
+    scope["test_keeps_exactly_the_points_with_the_largest_residuals"]()  # type: ignore[operator]
+    conf = tmp_path / "conf"
+    (conf / "pinn/collocation").mkdir(parents=True)
+    (conf / "pinn/collocation/greedy.yaml").write_text(config)
+    small = ["trainer.max_steps=2", "pinn.n_points=20", "pinn.n_val=20", "pinn.log_every=1", "pinn.val_every=1"]
+    where = ["track.mode=disabled", f"outputs={tmp_path / 'outputs'}"]
+    choice = yaml.safe_load(row)[0]["overrides"]
+    assert launch(["+experiment=daw2023r3/convection", *choice, *small, *where], config_dir=str(conf)) == 0
+    assert len(list(tmp_path.rglob("row.json"))) == 1
+    sys.modules.pop("sciml.pinn.collocation.greedy", None)
+
+
+def test_example_row_belongs_to_the_table() -> None:
+    row = yaml.safe_load(blocks("yaml")[1])[0]
+    table = load("daw2023r3/convection", places())
+    groups = {override.split("=")[0] for r in table.rows for override in r.overrides}
+    assert {override.split("=")[0] for override in row["overrides"]} <= groups
+
+
+def test_commands_of_the_page_exist() -> None:
+    from sciml.cli.main import app
+
+    names = {command.name or command.callback.__name__ for command in app.registered_commands if command.callback}
+    used = set(re.findall(r"^sciml (\w+)", README.read_text(), flags=re.MULTILINE))
+    assert used <= names
