@@ -113,6 +113,20 @@ def test_the_loss_is_relative_on_physical_fields_and_seen_in_the_logs() -> None:
     assert {"train/loss", "val/loss"} <= set(fit.callback_metrics)
 
 
+def test_a_step_minimises_the_relative_error_of_its_batch() -> None:
+    module, twin = small(), small()
+    module.setup("fit")
+    twin.setup("fit")
+    train = module.dataset.splits()["train"]
+    for _ in range(3):
+        index = twin.batches.next()
+        loss, terms = module.losses()
+        error = (module.network(train.input[index]) - train.target[index, 0]).flatten(1).norm(dim=1)
+        torch.testing.assert_close(loss, (error / train.target[index].flatten(1).norm(dim=1)).mean())
+        assert terms == {}
+    assert module.cost() == {"network_evaluations": 24}
+
+
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
