@@ -99,4 +99,5 @@ def _compose(experiment: str, overrides: Sequence[str], config_dir: str | None) 
     try:
         return plain(compose("config", given))[0]
     except (HydraException, OmegaConfBaseException, UsageError) as error:
-        raise UsageError(explain(error, given, config_dir)) from error
+        message = explain(error, given, config_dir).replace("add -m to run them all", "a cell has one")
+        raise UsageError(message) from error

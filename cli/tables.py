@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from importlib.resources.abc import Traversable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from sciml.config import did_you_mean
 from sciml.errors import UsageError

@@ -18,7 +18,7 @@ from rich.markup import escape
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from sciml.grid import PAPER
+from sciml.grid import PAPER, merge
 from sciml.verdict import Report, Result
 
 WARNING = "not comparable with reported ones"
@@ -28,6 +28,8 @@ _STYLES = {"reproduced": "green", "better": "bold green", "missing": "red", "sho
 
 def number(mean: float, std: float | None = None) -> str:
     """An obtained value: three digits, or two digits of its spread."""
+    if mean == 0 and not std:
+        return "0" if std is None else "0 ± 0"
     if mean and not 1e-3 <= abs(mean) < 1e5:
         return f"{mean:.2e}" + (f" ± {std:.1e}" if std is not None else "")
     digits = max(0, 2 - math.floor(math.log10(abs(mean)))) if mean else 2
@@ -158,7 +160,7 @@ def _line(result: Result) -> list[str]:
 def _above(report: Report) -> Iterator[str]:
     table, budget = report.table, report.budget
     yield report.citation
-    overrides = " ".join((*budget.overrides, *report.extra)) or "as the experiment has it"
+    overrides = " ".join(merge(budget.overrides, report.extra)) or "as the experiment has it"
     yield f"budget {budget.name}: {overrides}; seeds {' '.join(map(str, budget.seeds))}"
     if not report.comparable:
         why = "with these overrides this is" if budget.name == PAPER else "this is"
@@ -173,15 +175,22 @@ def _above(report: Report) -> Iterator[str]:
 def _below(report: Report) -> Iterator[str]:
     several = len(report.table.columns) > 1
     for order in report.orderings:
-        holds = "holds" if order.kept == order.pairs else f"does not hold: {order.kept} of {order.pairs} pairs do"
-        chance = "; one seed cannot say how sure that is"
+        sign = " < " if order.column.metric.better == "lower" else " > "
+        holds = "holds" if order.kept == order.pairs else f"does not hold, {order.kept} of its {order.pairs} pairs do"
+        sure = "one seed cannot say how surely"
         if order.probability is not None:
-            chance = f"; it holds with probability {order.probability:.2f} over resampled seeds"
+            sure = f"it holds with probability {order.probability:.2f} over resampled seeds"
         where = f", {order.column.name}" if several else ""
-        yield f"ordering of the paper{where} ({', '.join(order.methods)}) {holds}{chance}"
+        yield f"order in the paper{where}: {sign.join(order.methods)}: {holds}; {sure}"
+    weak: dict[str, list[str]] = {}
     for method, floor in report.below_floor:
         where = f", {method.cell.column.name}" if several else ""
-        yield f"no better than the floor '{floor.cell.row.name}'{where}: {method.cell.row.name}"
+        weak.setdefault(f"{floor.cell.row.name}{where}", []).append(method.cell.row.name)
+    for floor_name, methods in weak.items():
+        yield f"no better than the floor ({floor_name}): {'; '.join(methods)}"
+    code = sorted({commit for result in report.results for commit in result.code})
+    if len(code) > 1:
+        yield f"rows by {len(code)} states of the code: {', '.join(code)}"
     for message in report.damaged:
         yield f"left out: {message}"
 

@@ -37,6 +37,7 @@ class Result:
         values: One value per seed.
         seconds: Mean wall time of a run; None without rows.
         verdict: Obtained against reported.
+        code: The commits that the rows were made by, a plus for those with local changes.
     """
 
     cell: Cell
@@ -44,6 +45,7 @@ class Result:
     values: tuple[float, ...]
     seconds: float | None
     verdict: str
+    code: frozenset[str]
 
     @property
     def mean(self) -> float | None:
@@ -154,7 +156,7 @@ def collect(
     """
     results, damaged = [], []
     for cell in cells:
-        seeds, values, seconds = [], [], []
+        seeds, values, seconds, code = [], [], [], set()
         for seed in cell.seeds:
             folder = folders[cell.row.name, cell.column.name, seed]
             try:
@@ -166,6 +168,8 @@ def collect(
                 seeds.append(seed)
                 values.append(value(table, cell, row))
                 seconds.append(row.get("wall_seconds"))
+                if commit := row.get("commit"):
+                    code.add(f"{str(commit)[:9]}{'+' if row.get('dirty') else ''}")
         known = [s for s in seconds if isinstance(s, (int, float)) and not isinstance(s, bool)]
         fair = comparable(budget, extra) or cell.row.kind != "method"
         results.append(
@@ -175,6 +179,7 @@ def collect(
                 values=tuple(values),
                 seconds=fmean(known) if known else None,
                 verdict=verdict(cell, fmean(values) if values else None, comparable=fair),
+                code=frozenset(code),
             )
         )
     return Report(table, citation, budget, tuple(extra), tuple(results), tuple(dict.fromkeys(damaged)))
