@@ -98,7 +98,7 @@ class SOAP(Optimizer):
         return {"defaults": self.defaults, "state": self.state, "param_groups": self.param_groups}
 
     @torch.no_grad()
-    def step(self, closure: Callable[[], float] | None = None) -> float | None:
+    def step(self, closure: Callable[[], float] | None = None) -> float | None:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Take one step.
 
         Args:
@@ -164,7 +164,7 @@ class _Batch:
             self._share()
 
     def step(self) -> None:
-        grad = self._pack([p.grad for p in self.params])
+        grad = self._pack([p.grad for p in self.params if p.grad is not None])
         if not self.known:
             self._start(grad)
             if self.sides:

@@ -18,7 +18,8 @@ at once, kept differentiable.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -65,7 +66,7 @@ class Jet:
 
 def _propagate(network: MLP, x: Tensor, direction: Sequence[float] | Tensor) -> tuple[Tensor, Tensor]:
     value, derivative = network.activation.value, network.activation.derivative
-    first, *hidden, last = network.layers
+    first, *hidden, last = cast("Iterable[nn.Linear]", network.layers)
     z = first(x)
     a = value(z)
     v = derivative(z, a) * _along(first.weight, direction)

@@ -96,12 +96,12 @@ class Pinn(LightningModule):
     @property
     def points(self) -> Points:
         """Training points by condition."""
-        return {name: self._buffers[f"points_{name}"] for name in self.conditions}
+        return {name: self.get_buffer(f"points_{name}") for name in self.conditions}
 
     @property
     def held_out(self) -> Points:
         """Points of the held-out loss by condition."""
-        return {name: self._buffers[f"held_out_{name}"] for name in self.conditions}
+        return {name: self.get_buffer(f"held_out_{name}") for name in self.conditions}
 
     def losses(self) -> tuple[Tensor, dict[str, Tensor]]:
         """The loss of a step and its terms; leaves the next step's points behind."""

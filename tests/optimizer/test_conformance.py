@@ -6,6 +6,7 @@ import copy
 import io
 from collections.abc import Callable
 from importlib.resources import files
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -66,7 +67,7 @@ def test_a_quadratic_decreases(build) -> None:
     for _ in range(4):
         take(module, optimizer, 50)
         losses.append(module().item())
-    assert all(later < earlier for earlier, later in zip(losses, losses[1:], strict=False)), losses
+    assert all(later < earlier for earlier, later in pairwise(losses)), losses
 
 
 def test_the_learning_rate_is_that_of_the_group(build) -> None:
