@@ -90,14 +90,13 @@ def _composes(cell: Cell, compose: Callable[[Cell], Any]) -> bool:
 
 def _compose(experiment: str, overrides: Sequence[str], config_dir: str | None) -> dict[str, Any]:
     from hydra import compose
-    from hydra.errors import HydraException
-    from omegaconf.errors import OmegaConfBaseException
 
     from .explain import explain
+    from .origin import mistakes
 
     given = [f"+experiment={experiment}", *overrides]
     try:
         return plain(compose("config", given))[0]
-    except (HydraException, OmegaConfBaseException, UsageError) as error:
+    except mistakes() as error:
         message = explain(error, given, config_dir).replace("add -m to run them all", "a cell has one")
         raise UsageError(message) from error

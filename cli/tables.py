@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterable, Sequence
-from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +14,7 @@ from sciml.folder import RunFolder
 from sciml.grid import Cell, Table, key_of
 
 from . import screen
+from .configs import read
 from .plan import Planned, planned
 
 if TYPE_CHECKING:
@@ -58,14 +58,14 @@ def make_table(
 
     try:
         _known("format", form, FORMATS)
-        table, where = find_table(name, config_dir)
+        table = find_table(name, config_dir)
         _known("budget", budget, table.budgets)
         for key in map(key_of, overrides):
             if key in _FIXED:
                 raise UsageError(f"{key} cannot be overridden here: {_FIXED[key]}")
         plan = planned(table, budget, overrides, Path(outputs), config_dir)
         code = _run_missing(table, plan, jobs, outputs, config_dir, trust) if run else 0
-        report = _report(table, where, budget, overrides, plan)
+        report = _report(table, budget, overrides, plan, config_dir)
     except UsageError as error:
         screen.error(str(error))
         return 2
@@ -76,8 +76,8 @@ def make_table(
     return code or int(bool(report.damaged) or (run and lacking))
 
 
-def find_table(name: str, config_dir: str | None) -> tuple[Table, list[Traversable]]:
-    """A table by its name, and the folders that configs are searched in.
+def find_table(name: str, config_dir: str | None) -> Table:
+    """A table by its name.
 
     Raises:
         UsageError: There is no such table or folder, or the table's file has a mistake.
@@ -86,8 +86,7 @@ def find_table(name: str, config_dir: str | None) -> tuple[Table, list[Traversab
 
     if config_dir and not Path(config_dir).is_dir():
         raise UsageError(f"there is no config folder {config_dir}")
-    where = places(Path(config_dir) if config_dir else None)
-    return load(name, where), where
+    return load(name, places(Path(config_dir) if config_dir else None))
 
 
 def _run_missing(
@@ -173,27 +172,17 @@ def _describe(table: Table, cell: Cell, folder: RunFolder) -> Callable[[], str]:
     return describe
 
 
-def _report(
-    table: Table, where: Sequence[Traversable], budget: str, extra: Sequence[str], plan: Sequence[Planned]
-) -> Report:
+def _report(table: Table, budget: str, extra: Sequence[str], plan: Sequence[Planned], config_dir: str | None) -> Report:
     from sciml.verdict import collect
 
     folders = {(p.cell.row.name, p.cell.column.name, seed): f for p in plan for seed, f in p.folders.items()}
     chosen = table.budgets[budget]
-    return collect(table, citation(table.paper, where), chosen, extra, [p.cell for p in plan], folders)
+    return collect(table, citation(table.paper, config_dir), chosen, extra, [p.cell for p in plan], folders)
 
 
-def citation(paper: str, where: Sequence[Traversable]) -> str:
+def citation(paper: str, config_dir: str | None) -> str:
     """A paper in words, from its file."""
-    import yaml
-
-    file = next(f for place in where if (f := place.joinpath(f"paper/{paper}.yaml")).is_file())
-    try:
-        tree = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        raise UsageError(f"paper/{paper}.yaml: {str(error).splitlines()[0]}") from error
-    if not isinstance(tree, dict):
-        raise UsageError(f"paper/{paper}.yaml: must be a mapping with title, authors, year, venue, url, code")
+    tree = read(f"paper/{paper}", config_dir)
     authors = f"{tree['authors']} ({tree['year']})" if tree.get("authors") and tree.get("year") else tree.get("authors")
     return ". ".join(str(part) for part in (authors, tree.get("title"), tree.get("venue"), tree.get("url")) if part)
 

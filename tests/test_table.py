@@ -157,11 +157,7 @@ def test_a_table_file_is_read_whole(where):
             changed("rows", 3, "kind", "floor"),
             "rows: none has kind: ceiling (the exact one), which every table carries",
         ),
-        (
-            [1],
-            "must be a mapping with title, paper, experiment, metric, source, tolerance, budgets, columns, rows, not "
-            "[1]",
-        ),
+        ([1], f"must be a mapping with {', '.join(TREE)}, not [1]"),
     ],
 )
 def test_a_mistake_in_a_table_file_is_named_with_its_place(tree, message):
@@ -404,6 +400,14 @@ def test_the_row_that_says_most_about_a_run_is_meant(where):
     assert line.startswith("2.5 % error")
     (line,) = reported(RUN, {**CONFIG, "pinn": {"beta": 1, "causal": False}}, where)
     assert line.startswith("10 ± 1 % error")
+
+
+def test_of_budgets_that_fit_a_run_the_one_that_says_most_is_named(where):
+    tree = changed("budgets", "paper", "overrides", ["trainer.max_steps=10"])
+    (where[0] / "table/doe2020x/main.yaml").write_text(yaml.safe_dump(tree, sort_keys=False))
+    assert reported(RUN, CONFIG, where)[0].endswith("this run: budget desk, 10 steps")
+    adam = {**RUN, "choices": {**RUN["choices"], "optimizer": "adam"}}
+    assert reported(adam, CONFIG, where)[0].endswith("this run: budget paper, 10 steps")
 
 
 def test_a_broken_table_file_does_not_fail_a_run(where, caplog):

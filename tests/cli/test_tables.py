@@ -20,10 +20,10 @@ from types import SimpleNamespace
 
 import pytest
 import yaml
+
 from sciml.cli import cells as processes
 from sciml.cli.plan import planned
 from sciml.cli.tables import find_table, make_table
-
 from sciml.config import digest
 from sciml.folder import RunFolder
 
@@ -116,12 +116,12 @@ def started(plan: Path) -> list[str]:
 
 
 @contextmanager
-def stopped_by(number: int, plan: Path):
+def stopped_by(number: int, plan: Path, after: float = 1.2):
     """Send this process a signal a moment after the run that hangs has filed its step."""
 
     def send() -> None:
         _until((plan / "hanging").exists)
-        time.sleep(1.2)
+        time.sleep(after)
         os.kill(os.getpid(), number)
 
     thread = threading.Thread(target=send)
@@ -201,7 +201,7 @@ def test_a_run_that_another_process_owns_is_waited_for(table, stub, capsys, monk
 
 def test_a_row_that_another_process_files_meanwhile_is_taken(table, stub, capsys, monkeypatch, conf, tmp_path):
     (stub / "optimizer.lr=0.01").write_text("owned")
-    found, _ = find_table("mine2020x/heat", str(conf))
+    found = find_table("mine2020x/heat", str(conf))
     slow = planned(found, "desk", (), tmp_path / "out", str(conf))[2].folders[0]
 
     def other() -> None:
@@ -226,7 +226,7 @@ def test_a_row_that_another_process_files_meanwhile_is_taken(table, stub, capsys
 def test_a_signal_reaches_the_runs_once_and_the_table_is_printed(table, stub, capsys, number, passed, code):
     (stub / "optimizer.lr=0.05").write_text("hang")
 
-    with stopped_by(getattr(signal, number), stub):
+    with stopped_by(getattr(signal, number), stub, after=0.1):
         assert table(jobs=1) == code
     out, err = capsys.readouterr()
     assert (stub / "signals").read_text() == f"{int(getattr(signal, passed))}\n"
@@ -272,7 +272,7 @@ def test_a_metric_that_no_run_files_stops_all_of_it(table, stub, capsys):
 
 def test_a_damaged_row_is_named_left_out_and_not_run_again(table, stub, capsys, conf, tmp_path):
     table()
-    found, _ = find_table("mine2020x/heat", str(conf))
+    found = find_table("mine2020x/heat", str(conf))
     fast = planned(found, "desk", (), tmp_path / "out", str(conf))[1].folders[1]
     fast.row.write_text("{")
     capsys.readouterr()
@@ -314,6 +314,13 @@ def test_a_cell_that_does_not_compose_is_refused_with_file_and_cell(table, stub,
         assert table(*extra) == 2
         message = "error: table/mine2020x/heat.yaml: row 'slow', column 'heat': there is no setting optimizer.rl"
         assert message in capsys.readouterr().err
+    (conf / "experiment").mkdir()
+    (conf / "experiment/torn.yaml").write_text("defaults: [")
+    tree["rows"][2]["experiment"] = "torn"
+    (conf / "table/mine2020x/heat.yaml").write_text(yaml.safe_dump(tree))
+    assert table() == 2
+    message = f"error: table/mine2020x/heat.yaml: row 'slow', column 'heat': {conf}/experiment/torn.yaml"
+    assert message in capsys.readouterr().err
     tree["rows"][2]["experiment"] = "baseline/heet"
     (conf / "table/mine2020x/heat.yaml").write_text(yaml.safe_dump(tree))
     assert table() == 2
@@ -324,7 +331,7 @@ def test_a_cell_that_does_not_compose_is_refused_with_file_and_cell(table, stub,
 
 
 def test_rows_that_are_no_method_take_the_overrides_that_fit_them(conf, tmp_path):
-    found, _ = find_table("daw2023r3/convection", None)
+    found = find_table("daw2023r3/convection", None)
     extra = [
         "pinn.problem.equation.beta=50.0",
         "pinn.n_points=10",
@@ -340,10 +347,11 @@ def test_rows_that_are_no_method_take_the_overrides_that_fit_them(conf, tmp_path
 
 def test_a_cell_has_the_folder_that_the_run_itself_takes(conf, tmp_path):
     from hydra import compose
+
     from sciml.cli.origin import hydra_session
     from sciml.cli.request import request_of
 
-    found, _ = find_table("mine2020x/heat", str(conf))
+    found = find_table("mine2020x/heat", str(conf))
     item = planned(found, "desk", (), tmp_path, str(conf))[1]
     given = ["+experiment=baseline/heat", *item.cell.overrides, "seed=1", f"outputs={tmp_path}"]
     with hydra_session(str(conf)):
@@ -381,7 +389,7 @@ def test_a_killed_table_leaves_no_run_behind_and_goes_on_where_it_was(conf, tmp_
     tree["rows"][2]["overrides"] = ["optimizer.lr=0.01", "trainer.max_steps=4000", "checkpoint.every_seconds=0"]
     (conf / "table/mine2020x/heat.yaml").write_text(yaml.safe_dump(tree))
     out = tmp_path / "out"
-    found, _ = find_table("mine2020x/heat", str(conf))
+    found = find_table("mine2020x/heat", str(conf))
     plan = planned(found, "desk", (), out, str(conf))
     slow = plan[2].folders[0]
     first = subprocess.Popen(command(conf, out), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
