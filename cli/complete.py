@@ -4,28 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from importlib.resources import files
-from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any
 
+from sciml.errors import UsageError
+
+from .configs import Entry, configs, entries, groups, options, read
+
 LISTINGS = ("experiments", "tables", "papers", "methods")
-_NOT_GROUPS = ("table",)
-
-
-def configs(config_dir: str | None = None) -> list[str]:
-    """Every config as ``group/name``, ours and those of the user's folder, sorted."""
-    found = set(_below(files("sciml.conf"), ""))
-    if config_dir and Path(config_dir).is_dir():
-        found |= set(_below(Path(config_dir), ""))
-    return sorted(found)
-
-
-def _below(folder: Traversable, prefix: str) -> Iterator[str]:
-    for item in folder.iterdir():
-        if item.is_dir() and not item.name.startswith(("_", ".")):
-            yield from _below(item, f"{prefix}{item.name}/")
-        elif item.name.endswith(".yaml"):
-            yield f"{prefix}{item.name.removesuffix('.yaml')}"
 
 
 def complete_override(args: list[str], incomplete: str) -> Iterator[str]:
@@ -33,60 +19,61 @@ def complete_override(args: list[str], incomplete: str) -> Iterator[str]:
     key, equals, value = incomplete.partition("=")
     sign = key[:1] if key[:1] in ("+", "~") else ""
     group = key.lstrip("+~")
-    names = [name for name in configs() if not name.startswith(_NOT_GROUPS) and "/" in name]
+    config_dir = _option(args, "--config-dir", "-c")
     if equals:
         head, comma, last = value.rpartition(",")
-        for name in names:
-            option = name.removeprefix(f"{group}/")
-            # An experiment's name has a folder; elsewhere a folder below a group is a group of its own.
-            if option != name and option.startswith(last) and (group == "experiment" or "/" not in option):
+        for option in options(group, config_dir):
+            if option.startswith(last):
                 yield f"{key}={head}{comma}{option}"
         return
-    for parent in sorted({_group(name) for name in names}):
+    for parent in groups(config_dir):
         if parent.startswith(group):
             yield f"{'+' if parent == 'experiment' else sign}{parent}="
-    for setting in _settings(args):
+    for setting in _settings(args, config_dir):
         if setting.startswith(group):
             yield f"{sign}{setting}="
 
 
-def _group(name: str) -> str:
-    return "experiment" if name.startswith("experiment/") else name.rpartition("/")[0]
+def _option(args: list[str], *names: str) -> str | None:
+    """The value that an option has on the line so far."""
+    for word, following in zip(args, [*args[1:], ""], strict=True):
+        name, equals, value = word.partition("=")
+        if name in names:
+            return value if equals else following or None
+    return None
 
 
-def _settings(args: Iterable[str]) -> list[str]:
+def _settings(args: Iterable[str], config_dir: str | None) -> list[str]:
     """Keys of the config that the words so far choose. A reading of the defaults lists, good enough for hints."""
-    chosen = dict(word.lstrip("+").split("=", 1) for word in args if "=" in word and not word.startswith("-"))
-    wanted = {"trainer": "default"} | {g: o for g, o in chosen.items() if "." not in g}
-    keys: list[str] = []
-    for name in ("config", *([f"experiment/{wanted['experiment']}"] if "experiment" in wanted else [])):
-        tree = _read(name)
-        for entry in tree.pop("defaults", []):
-            if isinstance(entry, dict):
-                for group, option in entry.items():
-                    wanted.setdefault(group.removeprefix("override ").lstrip("/"), option)
-        keys += _flat(tree)
-    for group, option in list(wanted.items()):
-        if group != "experiment" and option:
-            tree = _read(f"{group}/{option}")
-            for entry in tree.pop("defaults", []):
-                if isinstance(entry, dict):
-                    wanted.update({f"{group}/{g}": wanted.get(f"{group}/{g}", o) for g, o in entry.items()})
-            keys += _flat(tree, f"{group.replace('/', '.')}.")
-    for group, option in wanted.items():
-        if group.count("/") == 1 and option and option != "???":
-            keys += _flat(_read(f"{group}/{option}"), f"{group.replace('/', '.')}.")
+    known = groups(config_dir)
+    line = dict(word.lstrip("+").split("=", 1) for word in args if "=" in word and not word.startswith("-"))
+    chosen = {group: option for group, option in line.items() if group in known}
+    experiment = f"experiment/{chosen.pop('experiment', '')}"
+    filled: dict[str, Entry] = {}
+    for root in ("config", experiment, *(f"{group}/{option}" for group, option in chosen.items())):
+        for entry in _entries(root, config_dir):
+            before = filled.get(entry.group)
+            if before is None or (entry.override and not before.override):
+                filled[entry.group] = entry
+    options_of = {group: entry.option for group, entry in filled.items()} | chosen
+    keys = [*_flat(_read("config", config_dir)), *_flat(_read(experiment, config_dir))]
+    for group, option in options_of.items():
+        keys += _flat(_read(f"{group}/{option}", config_dir), f"{group.replace('/', '.')}.")
     return sorted({key for key in keys if not key.startswith("hydra") and "._" not in f".{key}"})
 
 
-def _read(name: str) -> dict[str, Any]:
-    import yaml
-
+def _entries(name: str, config_dir: str | None) -> Iterator[Entry]:
     try:
-        tree = yaml.safe_load(files("sciml.conf").joinpath(f"{name}.yaml").read_text())
-    except (OSError, yaml.YAMLError):
+        yield from entries(name, config_dir)
+    except UsageError:  # a broken file offers nothing
+        return
+
+
+def _read(name: str, config_dir: str | None) -> dict[str, Any]:
+    try:
+        return {key: value for key, value in read(name, config_dir).items() if key != "defaults"}
+    except UsageError:
         return {}
-    return tree if isinstance(tree, dict) else {}
 
 
 def _flat(tree: dict[str, Any], prefix: str = "") -> list[str]:
@@ -107,9 +94,10 @@ def complete_listing(incomplete: str) -> list[str]:
     return [name for name in LISTINGS if name.startswith(incomplete)]
 
 
-def complete_run(incomplete: str) -> list[str]:
-    """Run folders below ``outputs``."""
-    return [path for p in sorted(Path("outputs").rglob("config.yaml")) if (path := str(p.parent)).startswith(incomplete)]
+def complete_run(args: list[str], incomplete: str) -> list[str]:
+    """Run folders below ``--outputs``."""
+    outputs = Path(_option(args, "--outputs") or "outputs")
+    return [path for p in sorted(outputs.rglob("config.yaml")) if (path := str(p.parent)).startswith(incomplete)]
 
 
 def script(shell: str) -> str:

@@ -104,7 +104,9 @@ def compiler() -> Finding:
         source.write_text("#include <cmath>\nint main() { return std::isnan(0.0); }\n")
         built = subprocess.run([found, str(source), "-o", str(Path(folder, "probe"))], capture_output=True, text=True)
     if built.returncode:
-        return Finding("compiler", FINE, f"{found} does not compile a program", "install the C++ standard library's headers")
+        return Finding(
+            "compiler", FINE, f"{found} does not compile a program", "install the C++ standard library's headers"
+        )
     return Finding("compiler", GOOD, found)
 
 
@@ -140,7 +142,9 @@ def slurm() -> Finding:
         return Finding("slurm", FINE, f"sinfo does not answer: {error}", "ask the cluster's administrators")
     if answer.returncode:
         reason = (answer.stderr.strip().splitlines() or ["sinfo failed"])[0]
-        return Finding("slurm", FINE, f"the controller does not answer: {reason}", "check SLURM_CONF and that slurmctld runs")
+        return Finding(
+            "slurm", FINE, f"the controller does not answer: {reason}", "check SLURM_CONF and that slurmctld runs"
+        )
     return Finding("slurm", GOOD, f"partitions: {'; '.join(answer.stdout.split(chr(10))[:5]).strip('; ')}")
 
 
@@ -163,7 +167,9 @@ def cache() -> Finding:
 def disk() -> Finding:
     """Room for run folders below the current folder."""
     outputs = Path("outputs")
-    finding = _writable("disk", outputs if outputs.is_dir() else Path("."), "choose another place with outputs=<folder>")
+    finding = _writable(
+        "disk", outputs if outputs.is_dir() else Path("."), "choose another place with outputs=<folder>"
+    )
     if finding.state == BAD:
         return finding
     free = shutil.disk_usage(".").free / 2**30

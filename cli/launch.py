@@ -20,6 +20,7 @@ from sciml.signals import StopSignal
 
 from . import screen
 from .explain import explain
+from .origin import mistakes, place_of
 
 CONFIG = "pkg://sciml.conf"
 OK, FAILED, USAGE = 0, 1, 2
@@ -36,28 +37,29 @@ def launch(
 ) -> int:
     """Compose and run; returns the exit code."""
     import hydra
-    from hydra.errors import HydraException
-    from omegaconf.errors import OmegaConfBaseException
 
     task = Task(overrides, trust=trusted(trust), force=force)
-    argv = ["sciml", *overrides, *(["--multirun"] if multirun else []), *(["--config-dir", config_dir] if config_dir else [])]
+    argv = [
+        "sciml",
+        *overrides,
+        *(["--multirun"] if multirun else []),
+        *(["--config-dir", config_dir] if config_dir else []),
+    ]
     try:
-        if config_dir:
-            from .foreign import check_foreign
+        _refuse_options(overrides)
+        from .sweep import check_jobs, foreign, shadowed
 
-            for warning in check_foreign(config_dir, overrides, task.trust):
+        if multirun or foreign(overrides, config_dir):
+            task.expected = check_jobs(overrides, config_dir, task.trust, multirun=multirun)
+            for warning in shadowed(config_dir) if config_dir else ():
                 screen.note(warning)
-        if multirun:
-            from .sweep import check_jobs
-
-            task.expected = check_jobs(overrides, config_dir)
         # Imports take seconds: from here on a signal that comes in between is not lost. The jobs of a
         # multirun, in whatever process, watch for themselves.
         early = nullcontext() if multirun else StopSignal()
         with _hydra_environment(argv), _results(multirun) as results, early as task.stop:
             hydra.main(version_base="1.3", config_path=CONFIG, config_name="config")(task)()
             return _summary(results, task.expected) if results else task.code
-    except (HydraException, OmegaConfBaseException, UsageError) as error:
+    except mistakes() as error:
         screen.error(explain(error, overrides, config_dir))
         return USAGE
     except KeyboardInterrupt:
@@ -83,9 +85,11 @@ class Task:
     def __call__(self, cfg: Any) -> int:
         """Run one composed config."""
         from hydra.core.hydra_config import HydraConfig
+        from omegaconf import OmegaConf
 
         runtime = HydraConfig.get()
-        job = list(runtime.overrides.task)
+        # Unresolved: an interpolation in an override is for the config, not for Hydra's list of overrides.
+        job: list[str] = OmegaConf.to_container(runtime.overrides.task, resolve=False)  # type: ignore[assignment]
         ended: dict[str, Any] = {"overrides": job, "state": "failed", "code": FAILED}
         try:
             with nullcontext(self.stop) if self.stop else StopSignal() as stop:
@@ -100,16 +104,15 @@ class Task:
         return self.code
 
     def _run(self, cfg: Any, job: list[str], choices: dict[str, Any], stop: StopSignal) -> dict[str, Any]:
-        from .origin import place_of
         from .request import request_of
         from .runs import perform
 
         try:
-            request = request_of(cfg, choices, job, trust=self.trust, force=self.force)
+            request = request_of(cfg, choices, job, trust=self.trust, force=self.force, origin=place_of(job))
         except UsageError as error:
             screen.error(str(error))
-            return {"state": "refused", "code": USAGE}
-        return perform(request, origin=lambda key: place_of(key, job), stop=stop)
+            return {"state": "refused", "code": USAGE, "error": str(error)}
+        return perform(request, stop=stop)
 
 
 def trusted(named: Sequence[str]) -> tuple[str, ...]:
@@ -127,6 +130,15 @@ def trusted(named: Sequence[str]) -> tuple[str, ...]:
         if here not in sys.path:
             sys.path.append(here)
     return tuple(dict.fromkeys(packages))
+
+
+def _refuse_options(overrides: Sequence[str]) -> None:
+    """Hydra would take what begins with a dash for an option of its own, some of which bring foreign configs."""
+    for override in overrides:
+        if override.startswith("-"):
+            raise UsageError(
+                f"{override} is not an override; options of sciml stand before '--' (see: sciml train --help)"
+            )
 
 
 @contextmanager

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 from sciml.config import FAMILIES, did_you_mean
+from sciml.errors import UsageError
 
 from . import screen
-from .complete import LISTINGS, configs
+from .complete import LISTINGS
+from .configs import configs, entries, read
 
 
 def print_list(what: str, config_dir: str | None = None) -> int:
@@ -38,19 +39,20 @@ def _rows(what: str, config_dir: str | None) -> tuple[tuple[str, ...], list[tupl
     if what == "experiments":
         found = [name.removeprefix("experiment/") for name in names if name.startswith("experiment/")]
         return ("experiment", "family", "paper"), [
-            (name, _family(read(f"experiment/{name}", config_dir)), _title(name.split("/")[0], config_dir)) for name in found
+            (name, _family(f"experiment/{name}", config_dir), _title(name.split("/")[0], config_dir)) for name in found
         ]
     if what == "tables":
         found = [name.removeprefix("table/") for name in names if name.startswith("table/")]
-        return ("table", "title"), [(name, str(read(f"table/{name}", config_dir).get("title", ""))) for name in found]
+        return ("table", "title"), [(name, str(_read(f"table/{name}", config_dir).get("title", ""))) for name in found]
     if what == "papers":
         found = [name.removeprefix("paper/") for name in names if name.startswith("paper/")]
-        trees = {name: read(f"paper/{name}", config_dir) for name in found}
+        trees = {name: _read(f"paper/{name}", config_dir) for name in found}
         return ("paper", "year", "title", "url"), [
-            (name, str(t.get("year") or ""), str(t.get("title") or ""), str(t.get("url") or "")) for name, t in trees.items()
+            (name, str(t.get("year") or ""), str(t.get("title") or ""), str(t.get("url") or ""))
+            for name, t in trees.items()
         ]
     found = [name for name in names if _is_method(name)]
-    return ("config", "built from"), [(name, str(read(name, config_dir).get("_target_", ""))) for name in found]
+    return ("config", "built from"), [(name, str(_read(name, config_dir).get("_target_", ""))) for name in found]
 
 
 def _is_method(name: str) -> bool:
@@ -58,23 +60,22 @@ def _is_method(name: str) -> bool:
     return (group in FAMILIES and name.count("/") == 2) or group in ("network", "optimizer")
 
 
-def _family(tree: dict[str, Any]) -> str:
-    entries = [key for entry in tree.get("defaults", []) if isinstance(entry, dict) for key in entry]
-    named = [family for family in FAMILIES if f"/{family}" in entries or f"override /{family}" in entries]
-    return named[0] if named else ""
+def _family(name: str, config_dir: str | None) -> str:
+    try:
+        chosen = [entry.group for entry in entries(name, config_dir) if not entry.override]
+    except UsageError as error:  # one broken file shall not hide the others
+        screen.note(str(error))
+        return "?"
+    return next((family for family in FAMILIES if family in chosen), "")
 
 
 def _title(paper: str, config_dir: str | None) -> str:
-    return str(read(f"paper/{paper}", config_dir).get("title") or "")
+    return str(_read(f"paper/{paper}", config_dir).get("title") or "")
 
 
-def read(name: str, config_dir: str | None = None) -> dict[str, Any]:
-    """One config file as it stands; empty if it is not there."""
-    import yaml
-
-    places = [files("sciml.conf").joinpath(f"{name}.yaml"), *([Path(config_dir, f"{name}.yaml")] if config_dir else [])]
-    for place in places:
-        if place.is_file():
-            tree = yaml.safe_load(place.read_text())
-            return tree if isinstance(tree, dict) else {}
-    return {}
+def _read(name: str, config_dir: str | None) -> dict[str, Any]:
+    try:
+        return read(name, config_dir)
+    except UsageError as error:  # one broken file shall not hide the others
+        screen.note(str(error))
+        return {}

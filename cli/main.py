@@ -24,7 +24,8 @@ Overrides = Annotated[
         metavar="[OVERRIDES]...",
         autocompletion=complete_override,
         show_default=False,
-        help="[cyan]+experiment=PAPER/CASE[/], [cyan]group=option[/], [cyan]key=value[/]; with -m also [cyan]key=a,b,c[/]",
+        help="[cyan]+experiment=PAPER/CASE[/], [cyan]group=option[/], [cyan]key=value[/];"
+        " with -m also [cyan]key=a,b,c[/]",
     ),
 ]
 ConfigDir = Annotated[
@@ -40,7 +41,9 @@ Outputs = Annotated[str, typer.Option("--outputs", help="Where the run folders a
 @app.command()
 def train(
     overrides: Overrides = None,
-    multirun: Annotated[bool, typer.Option("--multirun", "-m", help="Run every combination of comma-separated values.")] = False,
+    multirun: Annotated[
+        bool, typer.Option("--multirun", "-m", help="Run every combination of comma-separated values.")
+    ] = False,
     config_dir: ConfigDir = None,
     trust: Trust = None,
     force: Force = False,
@@ -56,7 +59,9 @@ def train(
 
 @app.command(name="eval")
 def evaluate(
-    run: Annotated[str, typer.Argument(autocompletion=complete_run, help="A run folder, or a unique part of its path.")],
+    run: Annotated[
+        str, typer.Argument(autocompletion=complete_run, help="A run folder, or a unique part of its path.")
+    ],
     checkpoint: Annotated[str, typer.Option("--checkpoint", help="[cyan]last[/] or [cyan]best[/].")] = "last",
     trust: Trust = None,
     outputs: Outputs = "outputs",
@@ -69,7 +74,9 @@ def evaluate(
 
 @app.command()
 def resume(
-    run: Annotated[str, typer.Argument(autocompletion=complete_run, help="A run folder, or a unique part of its path.")],
+    run: Annotated[
+        str, typer.Argument(autocompletion=complete_run, help="A run folder, or a unique part of its path.")
+    ],
     trust: Trust = None,
     outputs: Outputs = "outputs",
 ) -> None:
@@ -99,7 +106,9 @@ def table(
 
 @app.command(name="list")
 def list_(
-    what: Annotated[str, typer.Argument(autocompletion=complete_listing, help="experiments, tables, papers or methods")] = "experiments",
+    what: Annotated[
+        str, typer.Argument(autocompletion=complete_listing, help="experiments, tables, papers or methods")
+    ] = "experiments",
     config_dir: ConfigDir = None,
 ) -> None:
     """List what there is to run."""

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from sciml.config import Origin
 from sciml.errors import UsageError
 
 COMMAND_LINE = "command line"
@@ -14,41 +15,49 @@ COMMAND_LINE = "command line"
 
 @contextmanager
 def hydra_session(config_dir: str | None = None) -> Iterator[None]:
-    """Hydra's Compose API on our configs and the user's; whatever session was there before comes back."""
-    from hydra import initialize_config_module
+    """Hydra's Compose API on our configs and, after them, the user's; the session before it comes back."""
+    from hydra import version
+    from hydra._internal.hydra import Hydra
+    from hydra._internal.utils import create_config_search_path
     from hydra.core.global_hydra import GlobalHydra
 
     if config_dir and not Path(config_dir).is_dir():
         raise UsageError(f"there is no config folder {config_dir}")
     before = GlobalHydra.instance().hydra
     GlobalHydra.instance().clear()
+    version.setbase("1.3")
+    search = create_config_search_path("pkg://sciml.conf")
+    if config_dir:
+        search.prepend("user", f"file://{Path(config_dir).resolve()}", "schema")  # after ours
     try:
-        with initialize_config_module("sciml.conf", version_base="1.3", job_name="sciml"):
-            yield
+        Hydra.create_main_hydra2("sciml", search)
+        yield
     finally:
         GlobalHydra.instance().clear()
         if before is not None:
             GlobalHydra.instance().hydra = before
 
 
-def with_config_dir(overrides: Sequence[str], config_dir: str | None) -> list[str]:
-    """Overrides that also search the user's folder."""
-    if not config_dir:
-        return list(overrides)
-    return [*overrides, f"hydra.searchpath=[file://{Path(config_dir).resolve()}]"]
-
-
-def compose(overrides: Sequence[str], config_dir: str | None = None, *, hydra_node: bool = False) -> Any:
-    """The composed DictConfig; empty if these overrides do not compose (used for hints only)."""
-    from hydra import compose as hydra_compose
+def mistakes() -> tuple[type[Exception], ...]:
+    """What composing raises where the user made a mistake; :func:`sciml.cli.explain.explain` puts it in words."""
     from hydra.errors import HydraException
-    from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
+    from yaml import YAMLError
+
+    # Hydra has no class of its own for a group that is set to something else than a name, nor for a file
+    # that cannot be read or is no text.
+    return HydraException, OmegaConfBaseException, UsageError, YAMLError, OSError, ValueError
+
+
+def compose(overrides: Sequence[str], config_dir: str | None = None) -> Any:
+    """The composed DictConfig; empty if these overrides do not compose. For hints only."""
+    from hydra import compose as hydra_compose
+    from omegaconf import OmegaConf
 
     try:
         with hydra_session(config_dir):
-            return hydra_compose("config", with_config_dir(overrides, config_dir), return_hydra_config=hydra_node)
-    except (HydraException, OmegaConfBaseException):
+            return hydra_compose("config", list(overrides))
+    except mistakes():
         return OmegaConf.create()
 
 
@@ -82,6 +91,7 @@ def origins(overrides: Sequence[str]) -> dict[str, str]:
     loader = GlobalHydra.instance().config_loader()
     assert isinstance(loader, ConfigLoaderImpl)
     found: dict[str, str] = {}
+    nodes: dict[str, str] = {}  # what a group is filled from, whoever changes a value in it
     for default in loader.compute_defaults_list("config", list(overrides), RunMode.RUN).defaults:
         if default.config_path is None or default.config_path.startswith("hydra/"):
             continue
@@ -90,21 +100,33 @@ def origins(overrides: Sequence[str]) -> dict[str, str]:
             continue
         package = f"{default.package}." if default.package else ""
         where = f"{default.config_path}.yaml"
-        if result.provider not in ("main", "schema"):
+        if result.provider not in ("main", "schema"):  # not ours: say which folder
             where = f"{result.path.removeprefix('file://')}/{where}"
+        if default.package:
+            nodes[default.package] = where
         for key in flat_keys(result.config, package):
             found[key] = where
+    found |= nodes
     for override in OverridesParser.create().parse_overrides(list(overrides)):
-        if override.key_or_group and "/" not in override.key_or_group:
-            found[override.key_or_group] = COMMAND_LINE
+        if not loader.repository.group_exists(override.key_or_group):
+            for key in (override.key_or_group, *flat_keys(override.value(), f"{override.key_or_group}.")):
+                found[key] = COMMAND_LINE
     return found
 
 
-def place_of(key: str, overrides: Sequence[str]) -> str | None:
-    """Where one key, or the nearest node above it, comes from; None if nothing is known."""
-    known = origins(overrides)
-    while key:
-        if key in known:
-            return known[key]
-        key = key.rpartition(".")[0]
-    return None
+def place_of(overrides: Sequence[str]) -> Origin:
+    """Says where a key, or the nearest node above it, comes from; None if nothing is known. Needs a Hydra session."""
+    known: dict[str, str] | None = None
+
+    def place(key: str) -> str | None:
+        nonlocal known
+        if known is None:  # only a message needs it
+            try:
+                known = origins(overrides)
+            except mistakes():
+                known = {}
+        while key and key not in known:
+            key = key.rpartition(".")[0]
+        return known.get(key)
+
+    return place

@@ -6,15 +6,22 @@ import shlex
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from sciml.config import FAMILIES, family_of
+from sciml.config import FAMILIES, SHARED
 from sciml.errors import ConfigError
 
 if TYPE_CHECKING:
+    from sciml.config import Origin
     from sciml.run import Request
 
 
 def request_of(
-    cfg: Any, choices: Mapping[str, Any], overrides: Sequence[str], *, trust: tuple[str, ...] = (), force: bool = False
+    cfg: Any,
+    choices: Mapping[str, Any],
+    overrides: Sequence[str],
+    *,
+    trust: tuple[str, ...] = (),
+    force: bool = False,
+    origin: Origin | None = None,
 ) -> Request:
     """Resolve a composed config.
 
@@ -24,52 +31,60 @@ def request_of(
         overrides: The overrides of this job.
         trust: Packages whose classes a config may build.
         force: Repeat a finished run.
+        origin: Says which file or override gave a key, for messages.
 
     Raises:
         ConfigError: A value is missing or refers to nothing.
     """
     from sciml.run import Request
 
-    tree, raw = plain(cfg)
+    tree, raw = plain(cfg, origin)
     mine = {group: str(option) for group, option in choices.items() if option and not group.startswith("hydra")}
     return Request(
         tree=tree,
         raw=raw,
-        experiment=mine.get("experiment") or family_of(tree),
+        experiment=mine.get("experiment") or next((name for name in FAMILIES if name in tree), "none"),
         choices=mine,
         command=shlex.join(["sciml", "train", *overrides]),
         trust=trust,
         force=force,
+        origin=origin,
     )
 
 
-def plain(cfg: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+def plain(cfg: Any, origin: Origin | None = None) -> tuple[dict[str, Any], dict[str, Any]]:
     """The config as plain dicts, resolved and unresolved, without the ``hydra`` node.
+
+    Args:
+        cfg: The DictConfig.
+        origin: Says which file or override gave a key, for messages.
 
     Raises:
         ConfigError: A value is missing or refers to nothing.
     """
     from omegaconf import OmegaConf
-    from omegaconf.errors import InterpolationResolutionError, MissingMandatoryValue, OmegaConfBaseException
+    from omegaconf.errors import OmegaConfBaseException
 
     kept = OmegaConf.masked_copy(cfg, [key for key in cfg if key != "hydra"])
     raw = OmegaConf.to_container(kept, resolve=False)
     try:
         tree = OmegaConf.to_container(kept, resolve=True, throw_on_missing=True)
-    except MissingMandatoryValue as error:
-        raise ConfigError(f"{error.full_key} has no value: add {error.full_key}=<value>") from error
-    except InterpolationResolutionError as error:
-        raise ConfigError(_dangling(error)) from error
     except OmegaConfBaseException as error:
-        raise ConfigError(str(error).splitlines()[0]) from error
+        key = str(error.full_key or "a value")
+        place = origin(key) if origin else None
+        raise ConfigError(_unresolved(error, key) + (f" (from {place})" if place else "")) from error
     return tree, raw  # type: ignore[return-value]
 
 
-def _dangling(error: Exception) -> str:
-    key = getattr(error, "full_key", "") or "a value"
+def _unresolved(error: Exception, key: str) -> str:
+    from omegaconf.errors import MissingMandatoryValue
+
+    if isinstance(error, MissingMandatoryValue):
+        return f"{key} has no value: add {key}=<value>"
     first = str(error).splitlines()[0]
-    if "'" in first and first.startswith("Interpolation key"):
+    if first.startswith("Interpolation key '"):
         missing = first.split("'")[1]
-        how = f": choose one with {missing}=<option>" if missing not in FAMILIES and "." not in missing else ""
+        how = f": choose one with {missing}=<option>" if missing in SHARED else ""
         return f"{key} refers to {missing}, which is not there{how}"
-    return f"{key}: {first}"
+    reason = first.partition("raised while resolving interpolation: ")[2].strip('"')
+    return f"{key}: {reason or first}"

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import sys
+import traceback
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,12 +14,11 @@ from sciml.errors import RunError, Stopped, UsageError
 from . import screen
 
 if TYPE_CHECKING:
-    from sciml.config import Origin
     from sciml.run import Request
     from sciml.signals import StopSignal
 
 
-def perform(request: Request, origin: Origin | None = None, stop: StopSignal | None = None) -> dict[str, Any]:
+def perform(request: Request, stop: StopSignal | None = None) -> dict[str, Any]:
     """Execute a request, print how it ended, and return that as plain data.
 
     Returns:
@@ -28,28 +28,34 @@ def perform(request: Request, origin: Origin | None = None, stop: StopSignal | N
     from sciml.signals import exit_code
     from sciml.table import reported
 
-    folder = str(request.folder.path)
     try:
-        outcome = execute(replace(request, origin=origin), screen.err(), stop)
+        outcome = execute(request, screen.err(), stop)
     except UsageError as error:
         screen.error(str(error))
         return {"state": "refused", "code": 2, "error": str(error)}
     except Stopped as stopped:
-        screen.note(f"stopped by signal {stopped.signum}; go on with: sciml resume {folder}")
-        return {"state": "stopped", "code": exit_code(stopped.signum), "folder": folder, "error": str(stopped)}
+        screen.note(f"stopped by signal {stopped.signum}; go on with: sciml resume {stopped.folder}")
+        error = f"stopped by signal {stopped.signum}"
+        return {"state": "stopped", "code": exit_code(stopped.signum), "folder": stopped.folder, "error": error}
     except KeyboardInterrupt:
+        folder = str(request.folder.path)
         screen.note(f"interrupted; go on from the last checkpoint with: sciml resume {folder}")
         return {"state": "stopped", "code": 130, "folder": folder, "error": "interrupted"}
     except RunError as error:
         return _failed(request, str(error))
     except Exception as error:  # noqa: BLE001 - whatever a method raises ends as one line and a trace on file
-        return _failed(request, f"{type(error).__name__}: {' '.join(str(error).split())[:300]}")
+        return _failed(request, _short(error))
     lines = reported(outcome.row, request.tree)
     if outcome.found:
         screen.note(_age(outcome.row))
-    screen.closing(outcome.row, str(outcome.folder.path), found=outcome.found, reported=lines)
+    folder = str(outcome.folder.path)
+    screen.closing(outcome.row, folder, found=outcome.found, reported=lines)
     state = "found" if outcome.found else "done"
     return {"state": state, "code": 0, "folder": folder, "metrics": outcome.row["metrics"]}
+
+
+def _short(error: Exception) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
 
 
 def _failed(request: Request, message: str) -> dict[str, Any]:
@@ -57,7 +63,7 @@ def _failed(request: Request, message: str) -> dict[str, Any]:
     where = f"\nfull trace: {trace}" if trace.exists() else ""
     screen.error(f"{request.experiment} seed {request.tree['seed']} failed: {message}{where}")
     if os.environ.get("SCIML_TRACE") and trace.exists():
-        print(trace.read_text())
+        print(trace.read_text(), file=sys.stderr)
     return {"state": "failed", "code": 1, "folder": str(request.folder.path), "error": message}
 
 
@@ -90,6 +96,11 @@ def evaluate_run(text: str, checkpoint: str, trust: Sequence[str], outputs: str)
         return 2
     except RunError as error:
         screen.error(str(error))
+        return 1
+    except Exception as error:  # noqa: BLE001 - whatever a method raises ends as one line
+        screen.error(f"the test of {text} failed: {_short(error)}\nSCIML_TRACE=1 shows the full trace")
+        if os.environ.get("SCIML_TRACE"):
+            traceback.print_exc()
         return 1
     filed = row["metrics"] if row else {}
     prefix = "best/" if checkpoint == "best" else ""
@@ -130,6 +141,8 @@ def resume_run(text: str, trust: Sequence[str], outputs: str) -> int:
         trust=trusted(trust),
     )
     if request.folder.path.resolve() != folder.path.resolve():
-        screen.error(f"{folder.config} was edited: its hash is {request.folder.path.name}, its folder {folder.path.name}")
+        screen.error(
+            f"{folder.config} was edited: its hash is {request.folder.path.name}, its folder {folder.path.name}"
+        )
         return 2
     return perform(request)["code"]

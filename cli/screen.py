@@ -54,12 +54,16 @@ def closing(row: Mapping[str, Any], folder: str, *, found: bool, reported: Seque
     metrics = row["metrics"]
     for name in (n for n in metrics if not n.startswith("best/")):
         best = metrics.get(f"best/{name}")
-        grid.add_row(escape(name), f"[bold]{number(metrics[name])}[/]", "" if best is None else f"[dim]best {number(best)}[/]")
+        grid.add_row(
+            escape(name), f"[bold]{number(metrics[name])}[/]", "" if best is None else f"[dim]best {number(best)}[/]"
+        )
     lines: list[Any] = [grid]
     lines += [f"[cyan]reported[/] {escape(text)}" for text in reported]
     lines += [f"[bold yellow]warning[/] {escape(text)}" for text in row.get("warnings", [])]
     seconds = row.get("wall_seconds")
-    spent = f"{row.get('cost', {}).get('steps', 0)} steps, {seconds:.1f} s, " if isinstance(seconds, (int, float)) else ""
+    spent = (
+        f"{row.get('cost', {}).get('steps', 0)} steps, {seconds:.1f} s, " if isinstance(seconds, (int, float)) else ""
+    )
     lines.append(f"[dim]{spent}seed {row['seed']}[/]")
     lines.append(escape(folder))
     title = f"{escape(row['experiment'])}{' (found, not repeated)' if found else ''}"
@@ -71,13 +75,16 @@ def jobs(ended: Sequence[Mapping[str, Any]], *, lost: int) -> None:
     from rich.markup import escape
     from rich.table import Table
 
+    from .sweep import varying
+
+    every = [job["overrides"] for job in ended]
     table = Table(box=None, title_justify="left")
     for column in ("job", "state", "result"):
         table.add_column(column, overflow="fold")
     for job in ended:
         metrics = {n: v for n, v in job.get("metrics", {}).items() if not n.startswith("best/")}
         result = "  ".join(f"{n} {number(v)}" for n, v in metrics.items()) or job.get("error", "")
-        table.add_row(escape(" ".join(job["overrides"])), job["state"], escape(result))
+        table.add_row(escape(" ".join(varying(job["overrides"], every))), job["state"], escape(result))
     out().print(table)
     if lost:
         error(f"{lost} of {lost + len(ended)} jobs ended without a result: their processes were killed")

@@ -5,33 +5,24 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from sciml.errors import UsageError
-
 from . import screen
 from .explain import explain
-from .origin import hydra_session, origins, with_config_dir
+from .origin import hydra_session, mistakes, origins, place_of
 from .request import plain
 
 
 def print_config(overrides: Sequence[str], config_dir: str | None, resolve: bool) -> int:
     """Print it; returns the exit code."""
     from hydra import compose
-    from hydra.errors import HydraException
-    from omegaconf.errors import OmegaConfBaseException
+    from omegaconf import OmegaConf
     from rich.text import Text
 
     try:
         with hydra_session(config_dir):
-            given = with_config_dir(overrides, config_dir)
-            cfg = compose("config", given)
-            places = origins(given)
-        if resolve:
-            tree = plain(cfg)[0]
-        else:
-            from omegaconf import OmegaConf
-
-            tree = OmegaConf.to_container(cfg, resolve=False)
-    except (HydraException, OmegaConfBaseException, UsageError) as error:
+            cfg = compose("config", list(overrides))
+            places = origins(overrides)
+            tree = plain(cfg, place_of(overrides))[0] if resolve else OmegaConf.to_container(cfg)
+    except mistakes() as error:
         screen.error(explain(error, overrides, config_dir))
         return 2
     lines = list(_lines(tree, places))

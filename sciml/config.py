@@ -14,6 +14,7 @@ import hashlib
 import importlib
 import inspect
 import json
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache
 from importlib.resources import files
@@ -24,10 +25,21 @@ from sciml.hints import describe, fits, hints_of
 
 FAMILIES = ("pinn", "operator", "diffusion", "influence")
 TRUSTED = ("sciml.", "torch.optim.", "torch.nn.", "lightning.pytorch.")
+# Of Lightning only what a Trainer is put together from. The rest of it also reads pickles, downloads
+# data and starts programs.
+_LIGHTNING = tuple(
+    f"lightning.pytorch.{part}."
+    for part in ("trainer", "callbacks", "strategies", "plugins", "accelerators", "profilers")
+)
 SHARED = ("network", "optimizer")  # slots that a family refers to by interpolation
 # Keys that cannot change a result and so do not count for the identity of a run.
 NEUTRAL = ("seed", "paper", "track", "checkpoint", "outputs")
-_HYDRA_KEYS = frozenset({"_target_", "_partial_", "_convert_", "_recursive_"})
+_BOUNDS = {"seed": (0, 2**32 - 1), "threads": (1, 4096)}
+_HYDRA_KEYS = frozenset({"_target_", "_partial_"})
+# Hydra's other ways to build: none is needed, and each would let a node past the checks below.
+_NOT_ALLOWED = frozenset({"_args_", "_convert_", "_recursive_"})
+
+_REFERENCE = re.compile(r"\$\{[^:${}]+\}")  # to another node of the config, not to a resolver
 
 Tree = dict[str, Any]
 Origin = Callable[[str], "str | None"]
@@ -38,12 +50,16 @@ def suggest(word: str, options: Iterable[str], n: int = 3) -> list[str]:
     options = list(options)
     hits = difflib.get_close_matches(word, options, n=n, cutoff=0.6)
     leaf = word.rsplit(".", 1)[-1]
-    return hits or difflib.get_close_matches(leaf, options, n=n) or [o for o in options if o.rsplit(".", 1)[-1] == leaf][:n]
+    return (
+        hits
+        or difflib.get_close_matches(leaf, options, n=n)
+        or [o for o in options if o.rsplit(".", 1)[-1] == leaf][:n]
+    )
 
 
-def did_you_mean(word: str, options: Iterable[str]) -> str:
-    """``"; did you mean a, b?"`` or the empty string."""
-    hits = suggest(word, options)
+def did_you_mean(word: str, options: Iterable[str], prefix: str = "") -> str:
+    """``"; did you mean a, b?"`` or the empty string; ``prefix`` is put before each suggestion."""
+    hits = [f"{prefix}{hit}" for hit in suggest(word, options)]
     return f"; did you mean {', '.join(hits)}?" if hits else ""
 
 
@@ -76,25 +92,31 @@ def digest(tree: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(kept, sort_keys=True, default=str).encode()).hexdigest()[:10]
 
 
-def target(path: str, trust: Iterable[str] = ()) -> Any:
+def target(path: str, trust: Iterable[str] = (), builtin: tuple[str, ...] = TRUSTED) -> Any:
     """The class or function that a ``_target_`` names.
 
     Args:
         path: Dotted name.
         trust: Packages that the user trusts beside the built-in ones.
+        builtin: Prefixes that are trusted without being named by the user.
 
     Raises:
         ConfigError: The name is not trusted, does not exist, or is defined elsewhere than it says.
     """
-    prefixes = (*TRUSTED, *(f"{package.rstrip('.')}." for package in trust))
-    if not isinstance(path, str) or not path.startswith(prefixes):
+    if not isinstance(path, str) or not all(part.isidentifier() for part in path.split(".")):
+        raise ConfigError(f"_target_ must be the dotted name of a class, not {path!r}")
+    own = tuple(f"{package.rstrip('.')}." for package in trust)
+    prefixes = (*builtin, *own)
+    if not path.startswith(prefixes):
         raise ConfigError(
             f"_target_ {path} is not trusted; allowed are {', '.join(p + '*' for p in prefixes)}"
             " (trust a package of your own with --trust PACKAGE)"
         )
     module_name, _, name = path.rpartition(".")
-    if module_name.startswith("sciml.cli") or (path.startswith("sciml.") and module_name.count(".") < 1):
+    if path.startswith("sciml.") and (module_name.startswith("sciml.cli") or module_name.count(".") < 2):
         raise ConfigError(f"_target_ {path} is part of the runner, not something a config can build")
+    if any(part.startswith("_") for part in path.split(".")) and builtin == TRUSTED and not path.startswith(own):
+        raise ConfigError(f"_target_ {path} is private to its package")
     try:
         found = getattr(importlib.import_module(module_name), name)
     except ModuleNotFoundError as error:
@@ -104,16 +126,23 @@ def target(path: str, trust: Iterable[str] = ()) -> Any:
     except AttributeError as error:
         options = [key for key in dir(importlib.import_module(module_name)) if not key.startswith("_")]
         raise ConfigError(f"_target_ {path}: {module_name} has no {name}{did_you_mean(name, options)}") from error
-    # A module under a trusted prefix also holds what it imported: `sciml.run.subprocess` must not pass.
+    except Exception as error:
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        raise ConfigError(f"_target_ {path}: {module_name} cannot be imported: {reason}") from error
+    # A module under a trusted prefix also holds what it imported: `sciml.pinn.module.torch` must not pass.
     home = getattr(found, "__module__", None) or ""
     if not (inspect.isclass(found) or inspect.isfunction(found)) or not f"{home}.".startswith(prefixes):
         raise ConfigError(f"_target_ {path} is not a class or function defined in a trusted package")
-    if f"{home}.".startswith("lightning.pytorch.cli."):
-        raise ConfigError(f"_target_ {path} is a program, not a part of a run")
+    if home.startswith("lightning.") and not (inspect.isclass(found) and f"{home}.".startswith((*_LIGHTNING, *own))):
+        raise ConfigError(
+            f"_target_ {path} is not a part of a Trainer: allowed are {', '.join(p + '*' for p in _LIGHTNING)}"
+        )
     return found
 
 
-def check(tree: Mapping[str, Any], raw: Mapping[str, Any] | None, *, trust: Iterable[str] = (), origin: Origin | None = None) -> str:
+def check(
+    tree: Mapping[str, Any], raw: Mapping[str, Any] | None, *, trust: Iterable[str] = (), origin: Origin | None = None
+) -> str:
     """Hold a config against everything that it names.
 
     Args:
@@ -144,45 +173,66 @@ def check(tree: Mapping[str, Any], raw: Mapping[str, Any] | None, *, trust: Iter
 
 def _top_level(tree: Mapping[str, Any], raw: Mapping[str, Any] | None) -> Iterator[tuple[str, str]]:
     known = [*base_keys(), *FAMILIES, *SHARED, "trainer"]
+    for key in (*base_keys(), "trainer"):
+        if key not in tree:
+            yield key, f"{key} is missing: every run needs it"
     for key, value in tree.items():
-        if key not in known:
-            yield key, f"there is no setting {key}{did_you_mean(key, known)}"
-        elif isinstance(base := base_keys().get(key), Mapping):
-            yield from _plain(value, base, key)
-        elif key in base_keys() and (value is None or not fits(value, type(base))):
-            yield key, f"bad value for {key}: {value!r} is not {describe(type(base))}"
+        if key == "experiment":
+            yield key, "an experiment's file holds settings below the line '# @package _global_' with which it begins"
+        elif key not in known:
+            yield key, f"there is no setting {key}{did_you_mean(str(key), (*known, '+experiment'))}"
+        elif key in base_keys():
+            yield from _plain(value, base_keys()[key], key)
     for key in SHARED if raw is not None else ():
         if key in tree and not any(f"${{{key}}}" in json.dumps(raw.get(f), default=str) for f in FAMILIES):
             yield key, f"nothing in this config reads {key}; remove it"
 
 
-def _plain(value: Any, base: Mapping[str, Any], key: str) -> Iterator[tuple[str, str]]:
-    """A node without constructor has exactly the keys that config.yaml gives it."""
-    if not isinstance(value, Mapping):
-        yield key, f"{key} must be a group of settings ({', '.join(base)}), not {value!r}"
+def _plain(value: Any, base: Any, key: str) -> Iterator[tuple[str, str]]:
+    """A setting without constructor: of the kind, and with exactly the keys, that config.yaml gives it."""
+    if isinstance(base, Mapping):
+        if not isinstance(value, Mapping):
+            yield key, f"{key} must be a group of settings ({', '.join(base)}), not {value!r}"
+            return
+        for name in base:
+            if name not in value:
+                yield f"{key}.{name}", f"{key}.{name} is missing: every run needs it"
+        for name, item in value.items():
+            if name in base:
+                yield from _plain(item, base[name], f"{key}.{name}")
+            else:
+                yield f"{key}.{name}", f"there is no setting {key}.{name}{did_you_mean(str(name), base, f'{key}.')}"
         return
-    for name in value:
-        if name not in base:
-            yield f"{key}.{name}", f"there is no setting {key}.{name}{did_you_mean(name, base)}"
+    low, high = _BOUNDS.get(key, (None, None))
+    # Only what is counted has bounds; another number, such as a time, may have a fraction.
+    kind = float if type(base) is int and low is None else type(base)
+    if base is not None and not fits(value, kind):
+        yield key, f"bad value for {key}: {value!r} is not {describe(kind)}"
+    elif low is not None and not low <= value <= high:
+        yield key, f"bad value for {key}: {value} is not between {low} and {high}"
 
 
 def _node(node: Any, raw: Any, key: str, trust: tuple[str, ...]) -> Iterator[tuple[str, str]]:
-    if isinstance(raw, str) and "${" in raw:
-        return  # stands, and is judged, where it refers to
+    if isinstance(raw, str) and _REFERENCE.fullmatch(raw):
+        return  # stands, and is judged, where it refers to; what a resolver makes stands nowhere else
     if isinstance(node, (list, tuple)):
         for i, item in enumerate(node):
             yield from _node(item, raw[i] if isinstance(raw, (list, tuple)) else None, f"{key}.{i}", trust)
+    if key in (*FAMILIES, *SHARED, "trainer") and not (isinstance(node, Mapping) and "_target_" in node):
+        yield key, f"{key} names no class: its _target_ is missing"
     if not isinstance(node, Mapping):
         return
     if "_target_" in node:
-        yield from _target_node(node, key, trust)
-    elif key in (*FAMILIES, *SHARED, "trainer"):
-        yield key, f"{key} names no class: its _target_ is missing"
+        yield from _target_node(node, raw if isinstance(raw, Mapping) else {}, key, trust)
     for name, item in node.items():
+        if not isinstance(name, str):
+            yield f"{key}.{name}", f"{key} has the key {name!r}, which must be text: put it in quotes"
         yield from _node(item, raw.get(name) if isinstance(raw, Mapping) else None, f"{key}.{name}", trust)
 
 
-def _target_node(node: Mapping[str, Any], key: str, trust: tuple[str, ...]) -> Iterator[tuple[str, str]]:
+def _target_node(
+    node: Mapping[str, Any], raw: Mapping[str, Any], key: str, trust: tuple[str, ...]
+) -> Iterator[tuple[str, str]]:
     try:
         constructor = target(node["_target_"], trust)
     except ConfigError as error:
@@ -192,13 +242,21 @@ def _target_node(node: Mapping[str, Any], key: str, trust: tuple[str, ...]) -> I
     parameters.pop("self", None)
     named = {n: p for n, p in parameters.items() if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
     hints = hints_of(constructor)
-    if not any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
-        for name in node:
-            if name not in named and name not in _HYDRA_KEYS:
-                yield f"{key}.{name}", f"there is no setting {key}.{name}{did_you_mean(name, named)}"
+    open_ended = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+    if not isinstance(node.get("_partial_", False), bool):
+        yield f"{key}._partial_", f"bad value for {key}._partial_: {node['_partial_']!r} is not true or false"
+    for name in node:
+        if name in _NOT_ALLOWED:
+            yield f"{key}.{name}", f"{key}.{name} is not allowed: give each parameter by its name"
+        elif name not in named and name not in _HYDRA_KEYS and not open_ended:
+            yield f"{key}.{name}", f"there is no setting {key}.{name}{did_you_mean(str(name), named, f'{key}.')}"
     for name, parameter in named.items():
         if name not in node:
             if parameter.default is parameter.empty and not node.get("_partial_"):
                 yield key, f"{key}.{name} is missing: {constructor.__name__} needs it"
-        elif name in hints and not fits(node[name], hints[name]):
+        elif isinstance(node[name], Mapping) and _REFERENCE.fullmatch(str(raw.get(name))):
+            continue  # judged where it stands
+        elif name in hints and not (
+            fits(node[name], hints[name]) or (node[name] is None and parameter.default is None)
+        ):
             yield f"{key}.{name}", f"bad value for {key}.{name}: {node[name]!r} is not {describe(hints[name])}"

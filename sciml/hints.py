@@ -43,6 +43,8 @@ def fits(value: Any, hint: Any) -> bool:
         return value is None
     if origin in (list, tuple, collections.abc.Sequence, collections.abc.Iterable) or hint in (list, tuple, Sequence):
         return isinstance(value, (list, tuple)) and _items_fit(value, origin, args)
+    if origin is collections.abc.Callable:
+        return False  # only a node with a _target_ makes one
     if origin in (dict, collections.abc.Mapping) or hint is dict:
         return isinstance(value, Mapping) and (len(args) < 2 or all(fits(v, args[1]) for v in value.values()))
     return _scalar_fits(value, hint)
@@ -65,16 +67,38 @@ def _scalar_fits(value: Any, hint: Any) -> bool:
         return isinstance(value, (int, float)) and not isinstance(value, bool)
     if hint is str:
         return isinstance(value, str)
-    if inspect.isclass(hint) and hint is not object and isinstance(value, (int, float, str)):
-        return isinstance(value, hint)  # a class is asked for; a bare number or word is not one
+    if inspect.isclass(hint):
+        try:
+            return isinstance(value, hint)  # an object is asked for, and what a config writes is seldom one
+        except TypeError:
+            return True  # a protocol or a TypedDict
     return True
 
 
 def describe(hint: Any) -> str:
     """An annotation in words, for messages."""
-    if get_origin(hint) is Literal:
-        return "one of " + ", ".join(map(str, get_args(hint)))
-    if get_origin(hint) in (Union, types.UnionType):
-        return " or ".join(describe(arg) for arg in get_args(hint))
+    origin, args = get_origin(hint), get_args(hint)
+    if origin is Literal:
+        return _one_of(args)
+    if origin in (Union, types.UnionType):
+        literals = [value for arg in args if get_origin(arg) is Literal for value in get_args(arg)]
+        others = [describe(arg) for arg in args if get_origin(arg) is not Literal]
+        return " or ".join(dict.fromkeys([*([_one_of(literals)] if literals else []), *others]))
+    if origin in (list, collections.abc.Sequence, collections.abc.Iterable) and args:
+        return f"a list, each item {describe(args[0])}"
+    if origin is tuple:
+        items = args[:-1] if args[-1] is Ellipsis else args
+        each = " or ".join(dict.fromkeys(map(describe, items)))
+        return f"a list, each item {each}" if args[-1] is Ellipsis else f"a list of {len(items)}, each item {each}"
+    if origin is collections.abc.Callable:
+        return "a node with a _target_"
     words = {int: "a whole number", float: "a number", bool: "true or false", str: "text", type(None): "null"}
-    return words.get(hint) or getattr(hint, "__name__", str(hint)).replace("typing.", "")
+    words |= {list: "a list", tuple: "a list", dict: "a group of settings"}
+    if hint in words or origin in words:
+        return words.get(hint) or words[origin]
+    name = getattr(hint, "__name__", str(hint)).replace("typing.", "")
+    return f"a node with a _target_ ({name})" if inspect.isclass(hint) else name
+
+
+def _one_of(values: Sequence[Any]) -> str:
+    return "one of " + ", ".join(dict.fromkeys(map(str, values)))
