@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from sciml.metric import max_error, relative_l2, rmse
+from sciml.metric import max_error, relative_l2, relative_l2_each, rmse
 
 P = torch.tensor([[3.0, 0.0], [0.0, 8.0]])
 R = torch.tensor([[3.0, 4.0], [0.0, 5.0]])  # differences 0, -4, 0, 3
@@ -30,7 +30,7 @@ def test_computed_in_float64() -> None:
     assert relative_l2(2 * many, many) == pytest.approx(1.0)
 
 
-@pytest.mark.parametrize("metric", [relative_l2, rmse, max_error])
+@pytest.mark.parametrize("metric", [relative_l2, relative_l2_each, rmse, max_error])
 def test_shapes_must_agree(metric) -> None:
     with pytest.raises(ValueError, match=r"\(4,\), reference \(4, 1\)"):
         metric(torch.zeros(4), torch.ones(4, 1))
@@ -39,3 +39,21 @@ def test_shapes_must_agree(metric) -> None:
 def test_a_zero_reference_has_no_relative_error() -> None:
     with pytest.raises(ValueError, match="absolute metric"):
         relative_l2(torch.ones(3), torch.zeros(3))
+
+
+def test_each_example_by_hand() -> None:
+    reference = torch.tensor([[[3.0], [4.0]], [[0.0], [100.0]]])
+    prediction = torch.tensor([[[3.0], [9.0]], [[0.0], [50.0]]])
+    assert relative_l2_each(prediction, reference).tolist() == [1.0, 0.5]
+    assert relative_l2_each(prediction, reference, leading=0).item() == pytest.approx((25 + 2500) ** 0.5 / 10025**0.5)
+
+
+def test_leading_dimensions_of_each_example_are_kept_apart() -> None:
+    reference = torch.ones(2, 3, 4, 1)
+    assert relative_l2_each(torch.zeros_like(reference), reference, leading=2).tolist() == [[1.0] * 3] * 2
+
+
+def test_each_has_a_finite_gradient_at_a_perfect_prediction() -> None:
+    prediction = torch.ones(1, 3, requires_grad=True)
+    relative_l2_each(prediction, torch.ones(1, 3)).sum().backward()
+    assert torch.isfinite(prediction.grad).all()

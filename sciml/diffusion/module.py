@@ -9,7 +9,7 @@ import torch
 from lightning.pytorch import LightningModule
 from torch import Tensor
 
-from sciml.data.relative_error import relative_error
+from sciml.metric import relative_l2_each
 from sciml.data.stream import normal, stream
 from sciml.diffusion.base import LinearMeasurement, Measurement, Prior, Solver
 from sciml.diffusion.calibration import coverage, mean_square_error, variance_ratio
@@ -92,8 +92,8 @@ class Inverse(LightningModule):
         x = self._solve(y, generator)
         mean = x.mean(1)
         found = {
-            "rel_l2_sample": torch.stack([relative_error(s, truth) for s in x.unbind(1)]).mean(0),
-            "rel_l2_mean": relative_error(mean, truth),
+            "rel_l2_sample": torch.stack([relative_l2_each(s, truth) for s in x.unbind(1)]).mean(0),
+            "rel_l2_mean": relative_l2_each(mean, truth),
         }
         found |= {f"coverage_{round(100 * level)}": coverage(x, truth, level) for level in LEVELS}
         exact = self._exact(y)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from sciml.data.relative_error import relative_error
+from sciml.metric import relative_l2_each
 from sciml.operator.base import FieldMap, Fields, Rollout
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def predict(network: FieldMap, rollout: Rollout, fields: Fields, batch_size: int
 
 def errors_by_step(prediction: Tensor, target: Tensor) -> Tensor:
     """Relative L2 error of each state, averaged over examples; ``(steps,)``."""
-    return relative_error(prediction, target, leading=2).mean(0)
+    return relative_l2_each(prediction, target, leading=2).mean(0)
 
 
 def metrics(errors: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -17,7 +17,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from sciml.data.batches import Batches
-from sciml.data.relative_error import relative_error
+from sciml.metric import relative_l2_each
 from sciml.data.stream import stream
 from sciml.errors import ConfigError
 from sciml.loop import Endless, run_steps
@@ -98,7 +98,7 @@ class Operator(LightningModule):
         train, index = self.fields("train"), self.batches.next().to(self.device)
         u, target = train.input[index], train.target[index]
         prediction = self.rollout(self._counted, u, target.shape[1])
-        return relative_error(prediction, target).mean(), {}
+        return relative_l2_each(prediction, target).mean(), {}
 
     def _counted(self, u: Tensor) -> Tensor:
         self.evaluations += len(u)
@@ -116,7 +116,7 @@ class Operator(LightningModule):
         with torch.no_grad():
             val = self.fields("val")
             prediction = predict(self.network, self.rollout, val, self.batch_size)
-            loss = relative_error(prediction, val.target).mean()
+            loss = relative_l2_each(prediction, val.target).mean()
         self.train()
         return loss
 
