@@ -22,6 +22,7 @@ import pytest
 import yaml
 
 from sciml.cli import cells as processes
+from sciml.cli import watch
 from sciml.cli.plan import planned
 from sciml.cli.tables import find_table, make_table
 from sciml.config import digest
@@ -239,7 +240,7 @@ def test_a_signal_reaches_the_runs_once_and_the_table_is_printed(table, stub, ca
 
 
 def test_progress_is_told_now_and_then(table, stub, capsys, monkeypatch):
-    monkeypatch.setattr(processes, "PLAIN_EVERY", 0.1)
+    monkeypatch.setattr(watch, "PLAIN_EVERY", 0.1)
     (stub / "optimizer.lr=0.05").write_text("hang")
     with stopped_by(signal.SIGTERM, stub):
         assert table(jobs=1) == 143
@@ -255,6 +256,8 @@ def test_a_terminal_gets_a_live_view(table, stub, capsys, monkeypatch):
     err = capsys.readouterr().err
     assert "step 7/20" in err
     assert "1 of 6 runs done" in err
+    assert "stopped fast seed 0: nothing saved since it started" in err
+    assert "[bold]" not in err
 
 
 def test_a_metric_that_no_run_files_stops_all_of_it(table, stub, capsys):
