@@ -32,7 +32,8 @@ BEST_BY = "val/loss"
 
 def rng_state() -> dict[str, Any]:
     """State of the global generators of Python, NumPy and torch, as plain data."""
-    name, keys, position, has_gauss, gauss = np.random.get_state(legacy=True)
+    numpy: Any = np.random.get_state(legacy=True)
+    name, keys, position, has_gauss, gauss = numpy
     kind, words, next_gauss = random.getstate()
     state: dict[str, Any] = {
         "torch": torch.get_rng_state(),

@@ -183,8 +183,9 @@ def _top_level(tree: Mapping[str, Any], raw: Mapping[str, Any] | None) -> Iterat
             yield key, f"there is no setting {key}{did_you_mean(str(key), (*known, '+experiment'))}"
         elif key in base_keys():
             yield from _plain(value, base_keys()[key], key)
-    for key in SHARED if raw is not None else ():
-        if key in tree and not any(f"${{{key}}}" in json.dumps(raw.get(f), default=str) for f in FAMILIES):
+    families = json.dumps([raw.get(family) for family in FAMILIES], default=str) if raw is not None else None
+    for key in SHARED:
+        if key in tree and families is not None and f"${{{key}}}" not in families:
             yield key, f"nothing in this config reads {key}; remove it"
 
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -53,8 +53,8 @@ def run_steps(module: LightningModule, losses: Callable[[], tuple[Tensor, Terms]
         Diverged: A term of some step in the chunk is NaN or infinite.
     """
     trainer = module.trainer
-    optimizer = module.optimizers()
-    scheduler = module.lr_schedulers()
+    optimizer: Any = module.optimizers()  # one each, not the lists that Lightning also allows
+    scheduler: Any = module.lr_schedulers()
     first = module.global_step
     last = first + every - first % every
     if trainer.max_steps > 0:

@@ -60,9 +60,7 @@ class Bar(Callback):
         rate = (step - self._first_step) / max(now - self._first_time, 1e-9)
         losses = "  ".join(f"{n} {v:.2e}" for n, v in _losses(trainer).items())
         if self._progress is not None:
-            self._progress.update(
-                self._progress.task_ids[0], completed=step, losses=losses, rate=f"{rate:.0f} steps/s"
-            )
+            self._progress.update(self._progress.task_ids[0], completed=step, losses=losses, rate=f"{rate:.0f} steps/s")
             return
         self._line = now
         left = (trainer.max_steps - step) / max(rate, 1e-9)

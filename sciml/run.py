@@ -25,6 +25,7 @@ from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.plugins.environments import LightningEnvironment
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.utilities.model_helpers import is_overridden
 from rich.console import Console
 
@@ -146,7 +147,9 @@ def _run(request: Request, family: str, folder: RunFolder, stop: StopSignal, con
     saver = Checkpoint(folder.last, folder.best, every_seconds=tree["checkpoint"]["every_seconds"], stop=stop)
     state = checkpoint.read(folder.last) if folder.last.exists() else None
     folder.cut_metrics(state["global_step"] if state else -1)
-    tracker = track.Tracker(folder, tree, tree["track"], name=f"{request.experiment} {folder.path.name}", wandb_id=wandb_id)
+    tracker = track.Tracker(
+        folder, tree, tree["track"], name=f"{request.experiment} {folder.path.name}", wandb_id=wandb_id
+    )
     try:
         with _numerics(tree), _quiet():
             callbacks = [saver, *([Bar(console, f"{request.experiment} seed {seed}")] if console else [])]
@@ -202,7 +205,9 @@ def _fit(trainer: Trainer, module: LightningModule, folder: RunFolder, *, resume
         raise KeyboardInterrupt from error
 
 
-def _test(trainer: Trainer, module: LightningModule, tracker: track.Tracker | None, prefix: str = "") -> dict[str, float]:
+def _test(
+    trainer: Trainer, module: LightningModule, tracker: track.Tracker | None, prefix: str = ""
+) -> dict[str, float]:
     if tracker is not None:
         tracker.testing, tracker.prefix = True, prefix
     results = trainer.test(module, verbose=False)
@@ -255,7 +260,7 @@ def _trainer(tree: Tree, tracker: track.Tracker | None, callbacks: list[Any]) ->
             enable_checkpointing=False,
             **plugins,
         )
-    except (ValueError, TypeError, lightning.pytorch.utilities.exceptions.MisconfigurationException) as error:
+    except (ValueError, TypeError, MisconfigurationException) as error:
         raise ConfigError(f"trainer: {str(error).splitlines()[0]}") from error
 
 
@@ -268,16 +273,17 @@ def _optional(module: LightningModule, name: str, default: Any) -> Any:
 def _numerics(tree: Tree) -> Iterator[None]:
     """Threads and determinism of this run; what was set before comes back."""
     before = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
-    fill = torch.utils.deterministic.fill_uninitialized_memory
+    debugging: Any = torch.utils.deterministic
+    fill = debugging.fill_uninitialized_memory
     torch.set_num_threads(tree["threads"])
     torch.use_deterministic_algorithms(tree["deterministic"], warn_only=True)
-    torch.utils.deterministic.fill_uninitialized_memory = False  # costs time, and helps only to find bugs
+    debugging.fill_uninitialized_memory = False  # costs time, and helps only to find bugs
     try:
         yield
     finally:
         torch.set_num_threads(before[0])
         torch.use_deterministic_algorithms(before[1])
-        torch.utils.deterministic.fill_uninitialized_memory = fill
+        debugging.fill_uninitialized_memory = fill
 
 
 @contextmanager
@@ -350,5 +356,7 @@ def _rebuild(folder: RunFolder, which: str, trust: Iterable[str]) -> tuple[Light
             module.load_state_dict(state["state_dict"])
             module.on_load_checkpoint(state)
         except (RuntimeError, KeyError) as error:
-            raise UsageError(f"{which}.ckpt in {folder.path} does not fit its config: {str(error).splitlines()[0]}") from error
+            raise UsageError(
+                f"{which}.ckpt in {folder.path} does not fit its config: {str(error).splitlines()[0]}"
+            ) from error
     return module.eval(), trainer

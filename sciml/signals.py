@@ -40,7 +40,9 @@ class StopSignal:
             for number in SIGNALS:
                 signal.signal(number, self._note)
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         for number, handler in self._before.items():
             # None: the handler was not set from Python, and so cannot be put back from here.
             signal.signal(number, handler if handler is not None else signal.SIG_DFL)

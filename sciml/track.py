@@ -46,7 +46,9 @@ class Tracker(Logger):
         ConfigError: ``track.mode`` is not one of ``offline``, ``online``, ``disabled``.
     """
 
-    def __init__(self, folder: RunFolder, tree: Mapping[str, Any], settings: Mapping[str, Any], *, name: str, wandb_id: str) -> None:
+    def __init__(
+        self, folder: RunFolder, tree: Mapping[str, Any], settings: Mapping[str, Any], *, name: str, wandb_id: str
+    ) -> None:
         super().__init__()
         mode = settings["mode"]
         if mode not in MODES:
@@ -61,7 +63,9 @@ class Tracker(Logger):
             self._file = open(folder.metrics, "a", encoding="utf-8")  # noqa: SIM115 - open for the whole run
         except OSError as error:
             raise disk_error(error, folder.metrics) from error
-        self._mirror = None if mode == "disabled" else _Mirror(lambda: _start_wandb(folder.path, tree, settings, name, wandb_id))
+        self._mirror = (
+            None if mode == "disabled" else _Mirror(lambda: _start_wandb(folder.path, tree, settings, name, wandb_id))
+        )
 
     @property
     def name(self) -> str:
@@ -172,7 +176,9 @@ class _Mirror:
             self._error = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
 
 
-def _start_wandb(path: Path, tree: Mapping[str, Any], settings: Mapping[str, Any], name: str, wandb_id: str) -> WandbLogger:
+def _start_wandb(
+    path: Path, tree: Mapping[str, Any], settings: Mapping[str, Any], name: str, wandb_id: str
+) -> WandbLogger:
     import wandb
     from lightning.pytorch.loggers import WandbLogger
 

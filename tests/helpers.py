@@ -45,7 +45,9 @@ def tree(outputs: Path, /, **changes: Any) -> dict[str, Any]:
 
 def request(outputs: Path, /, *, force: bool = False, **changes: Any) -> Request:
     """A request for the toy method."""
-    return Request(tree(outputs, **changes), None, "mine/toy", trust=("toy_package",), force=force, command="sciml train x")
+    return Request(
+        tree(outputs, **changes), None, "mine/toy", trust=("toy_package",), force=force, command="sciml train x"
+    )
 
 
 def run(outputs: Path, /, **changes: Any) -> Outcome:

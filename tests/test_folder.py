@@ -11,7 +11,13 @@ import pytest
 from sciml.errors import UsageError
 from sciml.folder import RunFolder, find, read_row, write_atomically
 
-ROW: dict[str, Any] = {"experiment": "a/b", "family": "pinn", "hash": "0123456789", "seed": 1, "metrics": {"rel_l2": 0.5}}
+ROW: dict[str, Any] = {
+    "experiment": "a/b",
+    "family": "pinn",
+    "hash": "0123456789",
+    "seed": 1,
+    "metrics": {"rel_l2": 0.5},
+}
 
 
 def test_write_atomically_replaces_and_leaves_nothing_else(tmp_path: Path) -> None:
@@ -68,7 +74,7 @@ def test_metrics_after_the_checkpoint_are_cut(tmp_path: Path) -> None:
 @pytest.mark.parametrize("text", ["{", "a: [", "just words", "experiment: a"])
 def test_damaged_config_is_named(tmp_path: Path, text: str) -> None:
     folder = RunFolder(tmp_path)
-    with pytest.raises(UsageError, match="is not a run folder: it has no config.yaml"):
+    with pytest.raises(UsageError, match=r"is not a run folder: it has no config\.yaml"):
         folder.read_config()
     folder.config.write_text(text)
     with pytest.raises(UsageError, match=r"config\.yaml (cannot be read|is damaged)"):

@@ -76,7 +76,9 @@ def test_stop_request_ends_the_chunk_after_the_step_in_progress() -> None:
     assert module.ends == [3]
 
 
-@pytest.mark.parametrize(("bad", "name", "step"), [({7: "b"}, "b", 7), ({4: "a", 5: "b"}, "a", 4), ({10: "b"}, "b", 10)])
+@pytest.mark.parametrize(
+    ("bad", "name", "step"), [({7: "b"}, "b", 7), ({4: "a", 5: "b"}, "a", 4), ({10: "b"}, "b", 10)]
+)
 def test_first_bad_term_is_named_with_its_step(bad: dict[int, str], name: str, step: int) -> None:
     with pytest.raises(Diverged, match=rf"loss term '{name}' became inf at step {step}") as caught:
         fit(Quadratic(every=5, bad=bad), 30)

@@ -7,9 +7,9 @@ import re
 from pathlib import Path
 
 import pytest
+from helpers import request, run
 from rich.console import Console
 
-from helpers import request, run
 from sciml import progress
 from sciml.run import execute
 

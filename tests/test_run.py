@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 import torch
-
 from helpers import child, request, run, tree, wait, wait_for_step
+
 from sciml import folder as folders
 from sciml.config import digest
 from sciml.errors import ConfigError, Diverged, RunError, Stopped, UsageError
@@ -159,7 +159,9 @@ def test_second_process_on_the_same_run_refuses(tmp_path: Path) -> None:
     pid = child(lambda: int(execute(slow).found))
     try:
         wait_for_step(slow.folder, 5)
-        with pytest.raises(RunError, match=rf"{slow.folder.path} is in use by process {pid} on .*; wait for it or stop it"):
+        with pytest.raises(
+            RunError, match=rf"{slow.folder.path} is in use by process {pid} on .*; wait for it or stop it"
+        ):
             execute(slow)
     finally:
         os.kill(pid, signal.SIGKILL)
@@ -200,7 +202,7 @@ def test_failed_run_starts_again_and_its_trace_goes(tmp_path: Path, monkeypatch:
 
 
 def test_run_that_trains_needs_steps(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="trainer.max_steps must be at least 1"):
+    with pytest.raises(ConfigError, match=r"trainer\.max_steps must be at least 1"):
         run(tmp_path, trainer={"max_steps": 0})
 
 
@@ -313,7 +315,9 @@ def test_really_full_disk(tmp_path: Path) -> None:
     if mounted.returncode:
         pytest.skip("a small file system can only be mounted by root")
     try:
-        with pytest.raises(RunError, match=rf"no space left to write {small}/.*; free some and run the same command again"):
+        with pytest.raises(
+            RunError, match=rf"no space left to write {small}/.*; free some and run the same command again"
+        ):
             run(small, trainer={"max_steps": 5000})
         assert not list(small.rglob("row.json"))
     finally:
@@ -331,5 +335,7 @@ def test_read_only_folder_is_one_line(tmp_path: Path, monkeypatch: pytest.Monkey
         raise OSError(errno.EROFS, "Read-only file system")
 
     monkeypatch.setattr(Path, "mkdir", refuse)
-    with pytest.raises(RunError, match=r"cannot write .*: Read-only file system; choose another place with outputs=<folder>"):
+    with pytest.raises(
+        RunError, match=r"cannot write .*: Read-only file system; choose another place with outputs=<folder>"
+    ):
         run(tmp_path)

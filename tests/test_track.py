@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from helpers import request, run
+
 from sciml import track
 from sciml.errors import ConfigError, RunError
 from sciml.folder import RunFolder
@@ -52,7 +52,9 @@ def test_offline_run_holds_every_logged_number_and_the_row(tmp_path: Path) -> No
 def mirror_of(folder: RunFolder) -> list[tuple[int, str, Any]]:
     """(step, name, value) of every number in the history of the mirror."""
     items = [record["history"]["item"] for record in records(folder) if record["type"] == "history"]
-    return [(item["trainer/global_step"], n, v) for item in items if "trainer/global_step" in item for n, v in item.items()]
+    return [
+        (item["trainer/global_step"], n, v) for item in items if "trainer/global_step" in item for n, v in item.items()
+    ]
 
 
 @pytest.mark.slow
