@@ -9,13 +9,13 @@ import torch
 from lightning.pytorch import LightningModule
 from torch import Tensor
 
-from sciml.metric import relative_l2_each
 from sciml.data.stream import normal, stream
 from sciml.diffusion.base import LinearMeasurement, Measurement, Prior, Solver
 from sciml.diffusion.calibration import coverage, mean_square_error, variance_ratio
 from sciml.diffusion.conditioning import Conditioning
 from sciml.errors import ConfigError
 from sciml.linalg.covariance import FactoredCovariance
+from sciml.metric import relative_l2_each
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -17,10 +17,10 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from sciml.data.batches import Batches
-from sciml.metric import relative_l2_each
 from sciml.data.stream import stream
 from sciml.errors import ConfigError
 from sciml.loop import Endless, run_steps
+from sciml.metric import relative_l2_each
 from sciml.operator.base import Dataset, Fields, Rollout
 from sciml.operator.evaluation import error_figure, errors_by_step, metrics, predict
 from sciml.operator.normalized import Normalized
