@@ -91,8 +91,12 @@ def shadowed(config_dir: str) -> list[str]:
 
 
 def _check_hydra_node(cfg: Any, trust: Sequence[str]) -> None:
-    for key, value in _suspects(cfg, "hydra", tuple(trust)):
-        raise ConfigError(f"{key}: {value} is not trusted (trust a package of your own with --trust PACKAGE)")
+    lines = [
+        f"{key}: {value} is not trusted (trust a package of your own with --trust PACKAGE)"
+        for key, value in _suspects(cfg, "hydra", tuple(trust))
+    ]
+    if lines:
+        raise ConfigError("\n".join(lines))
 
 
 def _suspects(cfg: Any, key: str, trust: tuple[str, ...]) -> Iterator[tuple[str, str]]:
