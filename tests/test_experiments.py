@@ -1,37 +1,99 @@
-"""Every experiment composes, passes the check, takes a step, and ends in a row; every paper it names is there."""
+"""Every experiment composes, runs, ends in a row, and goes on bit for bit where it was interrupted."""
 
 from __future__ import annotations
 
+import json
+import signal
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
 
+from sciml.checkpoint import Checkpoint
 from sciml.cli.complete import configs
 from sciml.cli.origin import hydra_session
 from sciml.cli.request import request_of
 from sciml.config import FAMILIES
-from sciml.run import execute
+from sciml.errors import Stopped
+from sciml.run import Request, execute
+from sciml.signals import StopSignal
 
-NAMES = [name.removeprefix("experiment/") for name in configs() if name.startswith("experiment/")]
-SMALL = ["trainer.max_steps=1", "track.mode=disabled"]
+
+def named(group: str) -> list[str]:
+    return [name.removeprefix(f"{group}/") for name in configs() if name.startswith(f"{group}/")]
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_experiment_runs(name: str, tmp_path: Path) -> None:
+def request(name: str, outputs: Path, *overrides: str) -> Request:
     from hydra import compose
 
     with hydra_session():
-        cfg = compose("config", [f"+experiment={name}", f"outputs={tmp_path}", *SMALL], return_hydra_config=True)
-    request = request_of(cfg, dict(cfg.hydra.runtime.choices), [])
-    assert request.experiment == name
-    outcome = execute(request)
+        small = [f"+experiment={name}", f"outputs={outputs}", "track.mode=disabled", *overrides]
+        cfg = compose("config", small, return_hydra_config=True)
+    return request_of(cfg, dict(cfg.hydra.runtime.choices), [])
+
+
+@pytest.mark.parametrize("name", named("experiment"))
+def test_experiment_runs(name: str, tmp_path: Path) -> None:
+    asked = request(name, tmp_path, "trainer.max_steps=1")
+    assert asked.experiment == name
+    outcome = execute(asked)
     assert outcome.row["metrics"]
     assert outcome.row["family"] in FAMILIES
     if (paper := name.split("/")[0]) != "baseline":
         assert files("sciml.conf").joinpath(f"paper/{paper}.yaml").is_file()
-        assert request.tree["paper"]["title"], f"experiment {name} does not choose its paper: override /paper: {paper}"
+        assert asked.tree["paper"]["title"], f"experiment {name} does not choose its paper: override /paper: {paper}"
 
 
-def test_every_family_has_an_experiment_from_the_first_day() -> None:
-    assert len(NAMES) >= len(FAMILIES)
+def test_every_family_has_an_experiment() -> None:
+    assert {family(name) for name in named("experiment")} == set(FAMILIES)
+
+
+def family(name: str) -> str:
+    from sciml.config import family_of
+
+    return family_of(request(name, Path("unused")).tree)
+
+
+SMALL_GRID = ["pinn.problem.n_x=32", "pinn.problem.n_t=17", "pinn.n_val=50", "pinn.n_points=100"]
+TRAINED = [("daw2023r3/convection", f"optimizer={name}") for name in named("optimizer")]
+TRAINED += [("daw2023r3/convection", f"pinn/collocation={name}") for name in named("pinn/collocation")]
+TRAINED += [("baseline/heat", "optimizer=adam")]
+
+
+@pytest.mark.parametrize(("name", "choice"), TRAINED)
+def test_interrupted_run_goes_on_bit_for_bit(
+    name: str, choice: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def asked(outputs: Path) -> Request:
+        key = family(name)
+        short = [f"{key}.log_every=4", f"{key}.val_every=4", "trainer.max_steps=12"]
+        return request(name, outputs, choice, *short, *(SMALL_GRID if key == "pinn" else []))
+
+    whole = execute(asked(tmp_path / "whole"))
+    steps: list[int] = []
+
+    def interrupt(self: Checkpoint, *args: Any) -> None:
+        if len(steps) < 2:  # at the end of the first chunk of each of the first two attempts
+            steps.append(args[0].global_step)
+            self.stop.signum = signal.SIGTERM
+        kept(self, *args)
+
+    kept = Checkpoint.on_train_batch_end
+    monkeypatch.setattr(Checkpoint, "on_train_batch_end", interrupt)
+    for _ in range(2):
+        with pytest.raises(Stopped):
+            execute(asked(tmp_path / "parts"), stop=StopSignal())
+    parts = execute(asked(tmp_path / "parts"))
+    assert steps == [4, 8]
+    assert parts.row["metrics"] == whole.row["metrics"]
+    assert parts.row["cost"] == whole.row["cost"]
+    left, right = (torch.load(o.folder.last, weights_only=True) for o in (whole, parts))
+    assert all(torch.equal(value, right["state_dict"][key]) for key, value in left["state_dict"].items())
+    assert numbers(whole.folder.metrics) == numbers(parts.folder.metrics)
+
+
+def numbers(path: Path) -> list[dict[str, Any]]:
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    return [{key: value for key, value in line.items() if key != "time"} for line in lines]
