@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
+
+import typer
 
 from sciml.errors import UsageError
 
@@ -14,12 +16,22 @@ from .configs import Entry, configs, entries, groups, options, read
 LISTINGS = ("experiments", "tables", "papers", "methods")
 
 
-def complete_override(args: list[str], incomplete: str) -> Iterator[str]:
+def complete_override(ctx: typer.Context, incomplete: str) -> Iterator[str]:
     """Groups, options, experiments and keys for the override that is being typed."""
+    yield from offers(incomplete, ctx.params.get("overrides") or [], ctx.params.get("config_dir"))
+
+
+def offers(incomplete: str, overrides: Sequence[str] = (), config_dir: str | None = None) -> Iterator[str]:
+    """What an override that begins so can become.
+
+    Args:
+        incomplete: As far as it is typed.
+        overrides: Those before it.
+        config_dir: The user's own folder of configs.
+    """
     key, equals, value = incomplete.partition("=")
     sign = key[:1] if key[:1] in ("+", "~") else ""
     group = key.lstrip("+~")
-    config_dir = _option(args, "--config-dir", "-c")
     if equals:
         head, comma, last = value.rpartition(",")
         for option in options(group, config_dir):
@@ -29,24 +41,15 @@ def complete_override(args: list[str], incomplete: str) -> Iterator[str]:
     for parent in groups(config_dir):
         if parent.startswith(group):
             yield f"{'+' if parent == 'experiment' else sign}{parent}="
-    for setting in _settings(args, config_dir):
+    for setting in _settings(overrides, config_dir):
         if setting.startswith(group):
             yield f"{sign}{setting}="
 
 
-def _option(args: list[str], *names: str) -> str | None:
-    """The value that an option has on the line so far."""
-    for word, following in zip(args, [*args[1:], ""], strict=True):
-        name, equals, value = word.partition("=")
-        if name in names:
-            return value if equals else following or None
-    return None
-
-
-def _settings(args: Iterable[str], config_dir: str | None) -> list[str]:
+def _settings(overrides: Sequence[str], config_dir: str | None) -> list[str]:
     """Keys of the config that the words so far choose. A reading of the defaults lists, good enough for hints."""
     known = groups(config_dir)
-    line = dict(word.lstrip("+").split("=", 1) for word in args if "=" in word and not word.startswith("-"))
+    line = dict(word.lstrip("+").split("=", 1) for word in overrides if "=" in word)
     chosen = {group: option for group, option in line.items() if group in known}
     experiment = f"experiment/{chosen.pop('experiment', '')}"
     filled: dict[str, Entry] = {}
@@ -94,9 +97,9 @@ def complete_listing(incomplete: str) -> list[str]:
     return [name for name in LISTINGS if name.startswith(incomplete)]
 
 
-def complete_run(args: list[str], incomplete: str) -> list[str]:
+def complete_run(ctx: typer.Context, incomplete: str) -> list[str]:
     """Run folders below ``--outputs``."""
-    outputs = Path(_option(args, "--outputs") or "outputs")
+    outputs = Path(ctx.params.get("outputs") or "outputs")
     return [path for p in sorted(outputs.rglob("config.yaml")) if (path := str(p.parent)).startswith(incomplete)]
 
 

@@ -84,8 +84,10 @@ def torch() -> Finding:
 
 def device() -> Finding:
     """Accelerators."""
-    import torch
-
+    try:
+        import torch
+    except (ImportError, OSError):
+        return Finding("device", BAD, "not known without torch")
     if torch.cuda.is_available():
         names = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
         return Finding("device", GOOD, ", ".join(names))
@@ -102,11 +104,14 @@ def compiler() -> Finding:
     with tempfile.TemporaryDirectory() as folder:
         source = Path(folder, "probe.cpp")
         source.write_text("#include <cmath>\nint main() { return std::isnan(0.0); }\n")
-        built = subprocess.run([found, str(source), "-o", str(Path(folder, "probe"))], capture_output=True, text=True)
-    if built.returncode:
-        return Finding(
-            "compiler", FINE, f"{found} does not compile a program", "install the C++ standard library's headers"
-        )
+        command = [found, str(source), "-o", str(Path(folder, "probe"))]
+        try:
+            works = subprocess.run(command, capture_output=True, timeout=60).returncode == 0
+        except (OSError, subprocess.TimeoutExpired):
+            works = False
+    if not works:
+        remedy = "install the C++ standard library's headers"
+        return Finding("compiler", FINE, f"{found} does not compile a program", remedy)
     return Finding("compiler", GOOD, found)
 
 

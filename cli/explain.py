@@ -53,6 +53,8 @@ def explain(error: Exception, overrides: Sequence[str], config_dir: str | None =
         key = found.group(1)
         others = [o for o in overrides if o.lstrip("~") != key]
         return f"there is no setting {key} to take out{did_you_mean(key, _keys(compose(others, config_dir)))}"
+    if found := re.search(r"An item is already at '([^']+)'", text):
+        return f"{found.group(1)} is set already: change it without +, {found.group(1)}=<value>"
     if found := re.search(r"Multiple values for ([\w/@]+)|([\w/@]+) appears more than once", text):
         return _twice(found.group(1) or found.group(2), overrides, config_dir)
     cause = error.__cause__

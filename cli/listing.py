@@ -30,7 +30,7 @@ def print_list(what: str, config_dir: str | None = None) -> int:
         table.add_column(column, overflow="fold")
     for row in rows:
         table.add_row(*map(escape, row))
-    screen.out().print(table)
+    screen.print_table(table)
     return 0
 
 

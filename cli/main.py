@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Annotated
 
 import typer
@@ -151,4 +152,8 @@ def completion(shell: Annotated[str, typer.Argument(help="bash or zsh")] = "bash
 
 def main() -> None:
     """Entry point of the console script."""
+    if "_SCIML_COMPLETE" in os.environ:  # Typer does this only for an app that also installs its own scripts
+        from typer._completion_classes import completion_init
+
+        completion_init()
     app(prog_name="sciml")

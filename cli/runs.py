@@ -18,8 +18,13 @@ if TYPE_CHECKING:
     from sciml.signals import StopSignal
 
 
-def perform(request: Request, stop: StopSignal | None = None) -> dict[str, Any]:
+def perform(request: Request, stop: StopSignal | None = None, *, resuming: bool = False) -> dict[str, Any]:
     """Execute a request, print how it ended, and return that as plain data.
+
+    Args:
+        request: The run.
+        stop: Signals that are being watched already.
+        resuming: Whether the user asked to go on with this run, not to make it.
 
     Returns:
         ``state`` (done, found, refused, failed, stopped), exit ``code``, and ``folder``, ``metrics`` or ``error``.
@@ -47,7 +52,7 @@ def perform(request: Request, stop: StopSignal | None = None) -> dict[str, Any]:
         return _failed(request, _short(error))
     lines = reported(outcome.row, request.tree)
     if outcome.found:
-        screen.note(_age(outcome.row))
+        screen.note(_age(outcome.row) + ("" if resuming else "; --force repeats it"))
     folder = str(outcome.folder.path)
     screen.closing(outcome.row, folder, found=outcome.found, reported=lines)
     state = "found" if outcome.found else "done"
@@ -74,7 +79,7 @@ def _age(row: Any) -> str:
     code = ""
     if now["commit"] and then and now["commit"] != then:
         code = f" by another commit ({then[:9]}, now {now['commit'][:9]})"
-    return f"this run is finished{code}; --force repeats it"
+    return f"this run is finished{code}"
 
 
 def evaluate_run(text: str, checkpoint: str, trust: Sequence[str], outputs: str) -> int:
@@ -145,4 +150,4 @@ def resume_run(text: str, trust: Sequence[str], outputs: str) -> int:
             f"{folder.config} was edited: its hash is {request.folder.path.name}, its folder {folder.path.name}"
         )
         return 2
-    return perform(request)["code"]
+    return perform(request, resuming=True)["code"]

@@ -38,6 +38,14 @@ def note(text: str) -> None:
     err().print(f"[dim]{escape(text)}[/]", soft_wrap=True)
 
 
+def print_table(table: Any) -> None:
+    """A table of results; cut to the width of a terminal, but never for a file or another program."""
+    console = out()
+    if not console.is_terminal:
+        console.width = 10_000
+    console.print(table)
+
+
 def number(value: float) -> str:
     """A metric for people: four significant digits."""
     return f"{value:.4g}"
@@ -85,6 +93,6 @@ def jobs(ended: Sequence[Mapping[str, Any]], *, lost: int) -> None:
         metrics = {n: v for n, v in job.get("metrics", {}).items() if not n.startswith("best/")}
         result = "  ".join(f"{n} {number(v)}" for n, v in metrics.items()) or job.get("error", "")
         table.add_row(escape(" ".join(varying(job["overrides"], every))), job["state"], escape(result))
-    out().print(table)
+    print_table(table)
     if lost:
         error(f"{lost} of {lost + len(ended)} jobs ended without a result: their processes were killed")

@@ -61,8 +61,8 @@ def _check_run(cfg: Any, job: Sequence[str], jobs: Sequence[Sequence[str]], trus
         tree, raw = plain(cfg, origin)
         check(tree, raw, trust=trust, origin=origin)
     except UsageError as error:
-        label = " ".join(varying(job, jobs))
-        raise ConfigError(f"{f'job {label}: ' if label else ''}{error}") from error
+        label = f"job {' '.join(varying(job, jobs))}: " if len(jobs) > 1 else ""
+        raise ConfigError(f"{label}{error}") from error
 
 
 def varying(job: Sequence[str], jobs: Sequence[Sequence[str]]) -> list[str]:

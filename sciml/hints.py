@@ -93,7 +93,13 @@ def describe(hint: Any) -> str:
     if origin is collections.abc.Callable:
         return "a node with a _target_"
     words = {int: "a whole number", float: "a number", bool: "true or false", str: "text", type(None): "null"}
-    words |= {list: "a list", tuple: "a list", dict: "a group of settings"}
+    words |= {
+        list: "a list",
+        tuple: "a list",
+        dict: "a group of settings",
+        collections.abc.Mapping: "a group of settings",
+    }
+    words[Any] = "anything"
     if hint in words or origin in words:
         return words.get(hint) or words[origin]
     name = getattr(hint, "__name__", str(hint)).replace("typing.", "")

@@ -9,10 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from helpers import USER
 from typer.testing import CliRunner
-
-USER = Path(__file__).parents[1] / "user"
-TOY = ("--config-dir", str(USER / "conf"), "--trust", "toy_package", "+experiment=mine/toy", "trainer.max_steps=10")
 
 
 @dataclass(frozen=True)

@@ -70,6 +70,7 @@ OVERRIDE_FORM = "\n  form: key=value, +key=value, ~key; quote values with bracke
             [CASE, "trainer.min_steps=1"],
             "trainer.min_steps is not set by any config, so it is added, not overridden: +tr",
         ),
+        ([CASE, "+pinn.n_val=7"], "pinn.n_val is set already: change it without +, pinn.n_val=<value>"),
         ([CASE, "~sed"], "there is no setting sed to take out; did you mean seed?"),
         # values that only the run can judge
         ([CASE, "network.activation=tahn"], "network.activation: unknown 'tahn'; one of "),
