@@ -53,10 +53,8 @@ def test_a_run_and_its_panel(train: Callable[..., Any], outputs: Path) -> None:
 
 
 def test_reported_value(train: Callable[..., Any]) -> None:
-    ended = train("+experiment=daw2023r3/baseline", "pinn.predict=reference")
-    assert ended.code == 0
-    assert "0 steps" in ended.out
-    ended = train("+experiment=daw2023r3/convection", "trainer.max_steps=1", "pinn.n_points=10", "pinn.n_val=10")
+    small = ("pinn.n_points=10", "pinn.n_val=10", "pinn.problem.n_x=16", "pinn.problem.n_t=5", "network.depth=1")
+    ended = train("+experiment=daw2023r3/convection", "trainer.max_steps=1", *small)
     assert "reported 1.51 " in ended.out
     assert "this run: 1 steps" in ended.out
 
@@ -71,12 +69,6 @@ def test_a_run_that_fails(train: Callable[..., Any], outputs: Path, monkeypatch:
     monkeypatch.setenv("SCIML_TRACE", "1")
     with pytest.raises(AssertionError, match="Traceback"):
         train(*TOY, "+pinn.break_at=3")
-
-
-def test_a_run_that_diverges(train: Callable[..., Any]) -> None:
-    ended = train(*TOY, "+pinn.nan_at=7")
-    assert ended.code == 1
-    assert "mine/toy seed 0 failed: loss term 'zero' became nan at step 7\n" in ended.err
 
 
 def test_what_a_constructor_refuses(train: Callable[..., Any]) -> None:
@@ -99,7 +91,7 @@ def test_trust_is_needed(train: Callable[..., Any], monkeypatch: pytest.MonkeyPa
     assert "pinn: _target_ toy_package.Toy is not trusted" in ended.err
     assert f"(from {USER}/conf/pinn/toy.yaml)" in ended.err
     monkeypatch.setenv("SCIML_TRUST", "toy_package")
-    assert train(*bare).code == 0
+    assert train(*bare, "seed=-1").err.startswith("error: bad value for seed")
 
 
 def test_a_package_that_is_not_there(train: Callable[..., Any], mine: Callable[..., str]) -> None:
