@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Iterator, Sequence
 from importlib.resources import files
 from pathlib import Path
@@ -41,13 +42,19 @@ def offers(incomplete: str, overrides: Sequence[str] = (), config_dir: str | Non
     for parent in groups(config_dir):
         if parent.startswith(group):
             yield f"{'+' if parent == 'experiment' else sign}{parent}="
-    for setting in _settings(overrides, config_dir):
+    settings, others = _settings(overrides, config_dir)
+    for setting in others if sign == "+" else settings:
         if setting.startswith(group):
             yield f"{sign}{setting}="
 
 
-def _settings(overrides: Sequence[str], config_dir: str | None) -> list[str]:
-    """Keys of the config that the words so far choose. A reading of the defaults lists, good enough for hints."""
+def _settings(overrides: Sequence[str], config_dir: str | None) -> tuple[list[str], list[str]]:
+    """Keys of the config that the words so far choose, and keys that its classes take beside them.
+
+    A reading of the defaults lists and of the classes' source, good enough for hints.
+    """
+    from sciml.config import RUNNERS
+
     known = groups(config_dir)
     line = dict(word.lstrip("+").split("=", 1) for word in overrides if "=" in word)
     chosen = {group: option for group, option in line.items() if group in known}
@@ -62,7 +69,39 @@ def _settings(overrides: Sequence[str], config_dir: str | None) -> list[str]:
     keys = [*_flat(_read("config", config_dir)), *_flat(_read(experiment, config_dir))]
     for group, option in options_of.items():
         keys += _flat(_read(f"{group}/{option}", config_dir), f"{group.replace('/', '.')}.")
-    return sorted({key for key in keys if not key.startswith("hydra") and "._" not in f".{key}"})
+    shown = sorted({key for key, _ in keys if not key.startswith("hydra") and "._" not in f".{key}"})
+    built = {key.removesuffix("_target_"): str(path) for key, path in keys if key.endswith("._target_")}
+    taken = {f"{node}{name}" for node, path in built.items() for name in _parameters(path)}
+    others = taken - {*shown, *(f"trainer.{name}" for name in RUNNERS)}
+    # A slot that a config fills has keys below it.
+    return shown, sorted(other for other in others if not any(key.startswith(f"{other}.") for key, _ in keys))
+
+
+def _parameters(path: str) -> list[str]:
+    """What a constructor takes; from its source, because importing it would import torch."""
+    from importlib.util import find_spec
+
+    package, *module, name = path.split(".")
+    spec = find_spec(package) if package in ("sciml", "torch", "lightning") else None
+    for place in (spec and spec.submodule_search_locations) or ():
+        folder = Path(place, *module)
+        # A class is defined where it says, or, under the name of its package, in a file of its own.
+        for file in (
+            folder.with_suffix(".py"),
+            folder / f"{name.lower()}.py",
+            folder / name.lower() / f"{name.lower()}.py",
+        ):
+            if file.is_file():
+                body = ast.parse(file.read_text(encoding="utf-8")).body
+                body = next((node.body for node in body if isinstance(node, ast.ClassDef) and node.name == name), [])
+                found = [node.args for node in body if isinstance(node, ast.FunctionDef) and node.name == "__init__"]
+                return [a.arg for given in found for a in (*_optional(given), *given.kwonlyargs)]
+    return []
+
+
+def _optional(arguments: ast.arguments) -> list[ast.arg]:
+    """Positional ones that have a default; the others are given by the method, not by a config."""
+    return arguments.args[len(arguments.args) - len(arguments.defaults) :] if arguments.defaults else []
 
 
 def _entries(name: str, config_dir: str | None) -> Iterator[Entry]:
@@ -79,10 +118,10 @@ def _read(name: str, config_dir: str | None) -> dict[str, Any]:
         return {}
 
 
-def _flat(tree: dict[str, Any], prefix: str = "") -> list[str]:
-    keys: list[str] = []
+def _flat(tree: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
+    keys: list[tuple[str, Any]] = []
     for name, value in tree.items():
-        keys += _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else [f"{prefix}{name}"]
+        keys += _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else [(f"{prefix}{name}", value)]
     return keys
 
 

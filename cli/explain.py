@@ -104,7 +104,8 @@ def _missing(error: Exception, overrides: Sequence[str], config_dir: str | None)
         # Hydra names the file with the slot; the mistake is in the file that fills it.
         by = [e.file for e in _entries(overrides, config_dir) if (e.group, e.option) == (group, option)]
         found = re.match(r"In '([^']+)'", str(error))
-        where = _from(by[-1] if by else found.group(1), config_dir) if by or found else ""
+        by += [found[1]] if found and not by else []
+        where = _from(by[-1], config_dir) if by else ""
     known = options(group, config_dir) or list(getattr(error, "options", None) or [])
     if not known:
         return f"there is no config group {group}{did_you_mean(group, groups(config_dir))}{where}"

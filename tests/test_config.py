@@ -43,6 +43,8 @@ def test_a_whole_config_passes(tmp_path: Path) -> None:
         ({"track": {"mdoe": 3}}, "there is no setting track.mdoe; did you mean track.mode?"),
         ({"paper": 3}, "paper must be a group of settings (title, authors, year, venue, url, code), not 3"),
         ({"trainer": {"max_step": 3}}, "there is no setting trainer.max_step; did you mean trainer.max_steps"),
+        ({"trainer": {"max_epochs": 3}}, "trainer.max_epochs is set by the runner and cannot be changed"),
+        ({"trainer": {"logger": False}}, "trainer.logger is set by the runner and cannot be changed"),
         ({"nan_att": 3}, "there is no setting pinn.nan_att; did you mean pinn.nan_at?"),
         ({"nap": "long"}, "bad value for pinn.nap: 'long' is not a number"),
         ({"nan_at": 1.5}, "bad value for pinn.nan_at: 1.5 is not a whole number or null"),

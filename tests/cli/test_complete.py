@@ -54,6 +54,20 @@ def test_settings() -> None:
     assert {"solver", "prior"} <= {word.split("/")[1].rstrip("=") for word in offered("diffusion/")}
 
 
+def test_what_a_class_takes_beside_its_config(mine: Callable[..., str]) -> None:
+    assert offered("+trainer.gradient_clip_v", CASE) == ["+trainer.gradient_clip_val="]
+    assert offered("+trainer.max_s", CASE) == []  # is set: no + is needed
+    assert offered("trainer.gradient_clip_v", CASE) == []
+    assert offered("+optimizer.", CASE, "optimizer=adamw")[:2] == ["+optimizer.amsgrad=", "+optimizer.capturable="]
+    assert "+optimizer.params=" not in offered("+optimizer.", CASE)
+    assert offered("+optimizer.w", CASE) == ["+optimizer.weight_decay="]
+    assert offered("+trainer.logg", CASE) == []  # the runner's
+    # The slots are filled, and everything else is set.
+    assert [word for word in offered("+pinn", CASE) if "." in word] == ["+pinn.scheduler.last_epoch="]
+    folder = mine(pinn__slim="_target_: sciml.pinn.module.Pinn", network__odd="_target_: torch.nn.no.Such")
+    assert "+pinn.n_points=" in list(offers("+pinn.n", ["+pinn=slim", "+network=odd"], folder))
+
+
 def test_users_folder() -> None:
     folder = f"{USER}/conf"
     assert list(offers("+experiment=mi", [], folder)) == ["+experiment=mine/toy"]
@@ -127,6 +141,7 @@ main()
         (["completion", "bash"], {}, "complete -o default -F _sciml sciml"),
         (["list"], {}, "daw2023r3/convection"),
         ([], {"COMP_WORDS": f"sciml train {CASE} pinn.n_p", "COMP_CWORD": "3"}, "pinn.n_points="),
+        ([], {"COMP_WORDS": f"sciml train {CASE} +trainer.max_t", "COMP_CWORD": "3"}, "+trainer.max_time="),
     ],
 )
 def test_nothing_heavy_is_imported(args: list[str], env: dict[str, str], expected: str) -> None:
