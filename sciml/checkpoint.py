@@ -107,15 +107,16 @@ class Checkpoint(Callback):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Restore the generators of a resumed run, and take back the signals that Lightning has just taken."""
+        self.stop.act = lambda: setattr(trainer, "should_stop", True)  # seen after the step in progress
         self.stop.watch()
         if self._rng is not None:
             set_rng_state(self._rng)
             self._rng = None
-        self._obey(trainer)
+        if self.stop.signum is not None:  # before training began; the trainer forgets what it was told then
+            self.stop.act()
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
         """Save when it is time: now, not at the batch's end, because now its numbers have been logged."""
-        self._obey(trainer)
         if time.monotonic() - self._saved >= self.every_seconds and trainer.global_step > 0:
             self._save(trainer, self.last)
             self._saved = time.monotonic()
@@ -132,15 +133,10 @@ class Checkpoint(Callback):
         if loss < self.best_loss:
             self.best_loss, self.best_step = loss, trainer.global_step
             self._save(trainer, self.best, weights_only=True)
-        self._obey(trainer)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Save where training ended, at its last step or because a signal stopped it."""
         self._save(trainer, self.last)
-
-    def _obey(self, trainer: Trainer) -> None:
-        if self.stop.signum is not None:
-            trainer.should_stop = True
 
     def _save(self, trainer: Trainer, path: Path, *, weights_only: bool = False) -> None:
         temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")

@@ -16,16 +16,19 @@ from __future__ import annotations
 import errno
 import fcntl
 import json
+import logging
 import os
 import socket
 import time
+import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sciml.errors import RunError, UsageError
+from sciml.errors import RunError, Stopped, UsageError
 
+log = logging.getLogger("sciml")
 Row = dict[str, Any]
 _ROW_FIELDS: dict[str, type] = {"experiment": str, "family": str, "hash": str, "seed": int, "metrics": dict}
 
@@ -111,6 +114,24 @@ class RunFolder:
             file.write(f"process {os.getpid()} on {socket.gethostname()}")
             file.flush()
             yield
+
+    @contextmanager
+    def accounted(self) -> Iterator[None]:
+        """Record how the block ended: done, stopped, or failed with its trace in ``error.txt``."""
+        self.update_status(state="running", pid=os.getpid(), started=time.time(), error=None)
+        try:
+            yield
+        except Stopped as stopped:
+            self.update_status(state="stopped", error=f"signal {stopped.signum}")
+            raise
+        except BaseException as error:
+            try:
+                self.error.write_text(traceback.format_exc())
+                self.update_status(state="failed", error=f"{type(error).__name__}: {error}")
+            except (OSError, RunError):
+                log.debug("the folder of the failed run cannot be written either")
+            raise
+        self.update_status(state="done")
 
     def read_status(self) -> dict[str, Any]:
         """The last status; empty where there is none or it cannot be read."""

@@ -14,11 +14,13 @@ and resumed takes the same steps and logs the same numbers as one that is not.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
 
 from sciml.errors import Diverged
 
@@ -34,6 +36,16 @@ class Endless:
     def __iter__(self) -> Iterator[int]:
         while True:
             yield 0
+
+
+def optimization(
+    parameters: Iterable[nn.Parameter],
+    optimizer: Callable[[Iterable[nn.Parameter]], Optimizer],
+    scheduler: Callable[[Optimizer], LRScheduler] | None,
+) -> Any:
+    """What ``configure_optimizers`` returns for one optimiser and, if there is one, its schedule."""
+    built = optimizer(parameters)
+    return built if scheduler is None else {"optimizer": built, "lr_scheduler": scheduler(built)}
 
 
 def run_steps(module: LightningModule, losses: Callable[[], tuple[Tensor, Terms]], *, every: int) -> dict[str, float]:

@@ -9,18 +9,14 @@ from __future__ import annotations
 
 import logging
 import math
-import time
-import traceback
-import warnings
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from collections.abc import Iterable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import lightning
-import torch
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from lightning.pytorch import LightningModule, Trainer
@@ -34,6 +30,7 @@ from sciml.checkpoint import Checkpoint
 from sciml.config import Origin, Tree, check, digest
 from sciml.errors import ConfigError, RunError, Stopped, UsageError
 from sciml.folder import Row, RunFolder, run_folder
+from sciml.numerics import numerics, quiet
 from sciml.progress import Bar
 from sciml.signals import StopSignal
 
@@ -108,31 +105,9 @@ def execute(request: Request, console: Console | None = None, stop: StopSignal |
         kept = {key: value for key, value in request.tree.items() if key != "outputs"}
         folder.write_config({"experiment": request.experiment, "choices": dict(request.choices), "config": kept})
         folder.error.unlink(missing_ok=True)
-        with _accounted(folder), nullcontext(stop) if stop else StopSignal() as watched:
+        with folder.accounted(), nullcontext(stop) if stop else StopSignal() as watched:
             row = _run(request, family, folder, watched, console)
     return Outcome(row, folder, found=False)
-
-
-@contextmanager
-def _accounted(folder: RunFolder) -> Iterator[None]:
-    """Record in the folder how the block ended."""
-    import os
-
-    folder.update_status(state="running", pid=os.getpid(), started=time.time(), error=None)
-    try:
-        yield
-    except Stopped as stopped:
-        folder.update_status(state="stopped", error=f"signal {stopped.signum}")
-        raise
-    except BaseException as error:
-        message = f"{type(error).__name__}: {error}"
-        try:
-            folder.error.write_text(traceback.format_exc())
-            folder.update_status(state="failed", error=message)
-        except (OSError, RunError):
-            log.debug("the folder of the failed run cannot be written either")
-        raise
-    folder.update_status(state="done")
 
 
 def _run(request: Request, family: str, folder: RunFolder, stop: StopSignal, console: Console | None) -> Row:
@@ -151,7 +126,7 @@ def _run(request: Request, family: str, folder: RunFolder, stop: StopSignal, con
         folder, tree, tree["track"], name=f"{request.experiment} {folder.path.name}", wandb_id=wandb_id
     )
     try:
-        with _numerics(tree), _quiet():
+        with numerics(tree["threads"], tree["deterministic"]), quiet():
             callbacks = [saver, *([Bar(console, f"{request.experiment} seed {seed}")] if console else [])]
             trainer = _trainer(tree, tracker, callbacks)
             tracker.step = lambda: trainer.global_step
@@ -269,41 +244,6 @@ def _optional(module: LightningModule, name: str, default: Any) -> Any:
     return method() if callable(method) else default
 
 
-@contextmanager
-def _numerics(tree: Tree) -> Iterator[None]:
-    """Threads and determinism of this run; what was set before comes back."""
-    before = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
-    debugging: Any = torch.utils.deterministic
-    fill = debugging.fill_uninitialized_memory
-    torch.set_num_threads(tree["threads"])
-    torch.use_deterministic_algorithms(tree["deterministic"], warn_only=True)
-    debugging.fill_uninitialized_memory = False  # costs time, and helps only to find bugs
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before[0])
-        torch.use_deterministic_algorithms(before[1])
-        debugging.fill_uninitialized_memory = fill
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep Lightning's advice and tips out of the terminal; its errors still come."""
-    loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric", "lightning")]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.ERROR)
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", module=r"lightning\.")
-        warnings.filterwarnings("ignore", category=FutureWarning, module=r"torch\.|lightning\.")
-        warnings.filterwarnings("ignore", message=".*LeafSpec.*|.*treespec.*")
-        try:
-            yield
-        finally:
-            for logger, level in zip(loggers, levels, strict=True):
-                logger.setLevel(level)
-
-
 def load(path: Path | str, which: str = "last", trust: Iterable[str] = ()) -> LightningModule:
     """Rebuild the module of a run with the weights it ended with.
 
@@ -337,7 +277,7 @@ def evaluate(folder: RunFolder, which: str = "last", trust: Iterable[str] = ()) 
         RunError: A metric is not finite.
     """
     tree = folder.read_config()["config"]
-    with _numerics(tree), _quiet():
+    with numerics(tree["threads"], tree["deterministic"]), quiet():
         module, trainer = _rebuild(folder, which, trust)
         return _test(trainer, module, None)
 
@@ -347,7 +287,7 @@ def _rebuild(folder: RunFolder, which: str, trust: Iterable[str]) -> tuple[Light
         raise UsageError(f"there is no checkpoint '{which}': choose last or best")
     tree = folder.read_config()["config"]
     family = check({**tree, "outputs": "outputs"}, None, trust=trust)
-    with _quiet():
+    with quiet():
         trainer = _trainer(tree, None, [])
         module = _module(tree, family, trainer)
     if is_overridden("training_step", module):

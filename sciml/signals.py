@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import signal
 import threading
+from collections.abc import Callable
 from types import FrameType, TracebackType
 from typing import Any
 
@@ -22,10 +23,11 @@ def exit_code(signum: int) -> int:
 
 
 class StopSignal:
-    """Context in which the signals above only set ``signum``."""
+    """Context in which the signals above only set ``signum``, and call ``act`` if it is set."""
 
     def __init__(self) -> None:
         self.signum: int | None = None
+        self.act: Callable[[], None] | None = None
         self._before: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> StopSignal:
@@ -38,7 +40,7 @@ class StopSignal:
         """Set the handlers, again if somebody else has set others since."""
         if self._before:
             for number in SIGNALS:
-                signal.signal(number, self._note)
+                signal.signal(number, self.note)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -47,7 +49,10 @@ class StopSignal:
             # None: the handler was not set from Python, and so cannot be put back from here.
             signal.signal(number, handler if handler is not None else signal.SIG_DFL)
 
-    def _note(self, signum: int, frame: FrameType | None) -> None:
+    def note(self, signum: int, frame: FrameType | None = None) -> None:
+        """The handler."""
         if self.signum == signal.SIGINT == signum:
             raise KeyboardInterrupt
         self.signum = signum
+        if self.act is not None:
+            self.act()

@@ -77,7 +77,7 @@ def test_interrupted_run_goes_on_bit_for_bit(
     def interrupt(self: Checkpoint, *args: Any) -> None:
         if len(steps) < 2:  # at the end of the first chunk of each of the first two attempts
             steps.append(args[0].global_step)
-            self.stop.signum = signal.SIGTERM
+            self.stop.note(signal.SIGTERM)
         kept(self, *args)
 
     kept = Checkpoint.on_train_batch_end

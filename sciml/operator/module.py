@@ -7,7 +7,7 @@ channel, fitted on the training split.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -19,7 +19,7 @@ from torch.optim.lr_scheduler import LRScheduler
 from sciml.data.batches import Batches
 from sciml.data.stream import stream
 from sciml.errors import ConfigError
-from sciml.loop import Endless, run_steps
+from sciml.loop import Endless, optimization, run_steps
 from sciml.metric import relative_l2_each
 from sciml.operator.base import Dataset, Fields, Rollout
 from sciml.operator.evaluation import error_figure, errors_by_step, metrics, predict
@@ -52,7 +52,7 @@ class Operator(LightningModule):
         dataset: Dataset,
         network: Callable[[int, int], nn.Module],
         rollout: Rollout,
-        optimizer: Callable[[Iterator[nn.Parameter]], Optimizer],
+        optimizer: Callable[[Iterable[nn.Parameter]], Optimizer],
         scheduler: Callable[[Optimizer], LRScheduler] | None = None,
         batch_size: int = 32,
         log_every: int = 50,
@@ -129,10 +129,7 @@ class Operator(LightningModule):
         self.log_dict(metrics(self._errors), batch_size=1)
 
     def configure_optimizers(self) -> Any:
-        optimizer = self.optimizer(self.parameters())
-        if self.scheduler is None:
-            return optimizer
-        return {"optimizer": optimizer, "lr_scheduler": self.scheduler(optimizer)}
+        return optimization(self.parameters(), self.optimizer, self.scheduler)
 
     def train_dataloader(self) -> Endless:
         return Endless()

@@ -7,7 +7,7 @@ weighted loss, the interior points of the next step from the same residuals, the
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -18,7 +18,7 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from sciml.data.stream import stream
 from sciml.errors import ConfigError
-from sciml.loop import Endless, run_steps
+from sciml.loop import Endless, optimization, run_steps
 from sciml.pinn.base import Collocation, Points, Problem, Weighting
 from sciml.pinn.evaluation import errors, solution_figures
 from sciml.pinn.jet import Jet
@@ -58,7 +58,7 @@ class Pinn(LightningModule):
         network: Callable[[int, int], nn.Module],
         collocation: Collocation,
         weighting: Weighting,
-        optimizer: Callable[[Iterator[nn.Parameter]], Optimizer],
+        optimizer: Callable[[Iterable[nn.Parameter]], Optimizer],
         scheduler: Callable[[Optimizer], LRScheduler] | None = None,
         n_points: int = 1000,
         log_every: int = 100,
@@ -135,10 +135,7 @@ class Pinn(LightningModule):
             self.log_dict(errors(self.problem, Jet(self.network), self._like, n=self.n_val), batch_size=1)
 
     def configure_optimizers(self) -> Any:
-        optimizer = self.optimizer(self.parameters())
-        if self.scheduler is None:
-            return optimizer
-        return {"optimizer": optimizer, "lr_scheduler": self.scheduler(optimizer)}
+        return optimization(self.parameters(), self.optimizer, self.scheduler)
 
     def train_dataloader(self) -> Endless:
         return Endless()

@@ -1,0 +1,46 @@
+"""The process around a run: threads, determinism, and libraries that talk. What was set before comes back."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+
+
+@contextmanager
+def numerics(threads: int, deterministic: bool) -> Iterator[None]:
+    """Threads and determinism of this run; what was set before comes back."""
+    before = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
+    debugging: Any = torch.utils.deterministic
+    fill = debugging.fill_uninitialized_memory
+    torch.set_num_threads(threads)
+    torch.use_deterministic_algorithms(deterministic, warn_only=True)
+    debugging.fill_uninitialized_memory = False  # costs time, and helps only to find bugs
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before[0])
+        torch.use_deterministic_algorithms(before[1])
+        debugging.fill_uninitialized_memory = fill
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keep Lightning's advice and tips out of the terminal; its errors still come."""
+    loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric", "lightning")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module=r"lightning\.")
+        warnings.filterwarnings("ignore", category=FutureWarning, module=r"torch\.|lightning\.")
+        warnings.filterwarnings("ignore", message=".*LeafSpec.*|.*treespec.*")
+        try:
+            yield
+        finally:
+            for logger, level in zip(loggers, levels, strict=True):
+                logger.setLevel(level)
