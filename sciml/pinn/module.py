@@ -83,10 +83,8 @@ class Pinn(LightningModule):
         self._alarms: list[str] = []
         self._generator, self._generator_state = stream("pinn/collocation"), None
         # Drawn from streams of their own, so that the held-out points are the same in every run.
-        for kind, n, generator in (
-            ("points", n_points, self._generator),
-            ("held_out", n_val, stream("pinn/held-out", 0)),
-        ):
+        held_out = ("held_out", n_val, stream("pinn/held-out", 0))
+        for kind, n, generator in (("points", n_points, self._generator), held_out):
             for name, points in problem.sample(n, generator).items():
                 if len(points) == 0:
                     raise ConfigError(f"condition '{name}' received no points ({kind}); each needs at least 1")
@@ -192,8 +190,7 @@ class Pinn(LightningModule):
             return []
         message = (
             f"PROPAGATION FAILURE LIKELY: the interior residual (mean square) is {unseen:.2g} on held-out points and "
-            f"{trained:.2g} on the training points; the network solves the equation at these points only. "
-            "More points, or a collocation that moves them, would help."
+            f"{trained:.2g} on the training points; more points, or a collocation that moves them, would help"
         )
         return [message]
 
