@@ -89,11 +89,12 @@ class Tolerance:
 
 @dataclass(frozen=True)
 class Budget:
-    """How much each run may spend, as overrides, and which seeds are run."""
+    """How much each run may spend, as overrides, which seeds are run, and what a reader must know about both."""
 
     name: str
     overrides: tuple[str, ...]
     seeds: tuple[int, ...]
+    note: str = ""
 
 
 @dataclass(frozen=True)

@@ -187,6 +187,8 @@ def _below(report: Report) -> Iterator[str]:
         weak.setdefault(f"{floor.cell.row.name}{where}", []).append(method.cell.row.name)
     for floor_name, methods in weak.items():
         yield f"no better than the floor ({floor_name}): {'; '.join(methods)}"
+    if report.budget.note:
+        yield f"budget {report.budget.name}: {report.budget.note}"
     code = sorted({commit for result in report.results for commit in result.code})
     if len(code) > 1:
         yield f"rows by {len(code)} states of the code: {', '.join(code)}"

@@ -8,7 +8,7 @@ Keys of the file (those in brackets may be left out)::
     metric: {key, label, definition, better: lower|higher, [unit], [scale]}
     source: {text, where, known: read|second-hand}
     tolerance: {[std], [relative], [absolute]}, at least one
-    budgets: {paper: {overrides, seeds}, desk: {overrides, seeds}, ...}
+    budgets: {paper: {overrides, seeds, [note]}, desk: {overrides, seeds, [note]}, ...}
     columns: list of {name, [overrides], [experiment], [metric], [tolerance]}
     rows: list of {name, [kind: method|floor|ceiling], [overrides], [experiment], [seeds], reported}
     reported: list with one entry per column: {mean, [std]}, or null where nobody has read the number;
@@ -113,9 +113,12 @@ def _budgets(tree: Any) -> dict[str, Budget]:
     found = {}
     for name, item in tree.items():
         place = f"budgets.{name}"
-        node = _fields(place, item, ("overrides", "seeds"))
+        node = _fields(place, item, ("overrides", "seeds"), ("note",))
         found[str(name)] = Budget(
-            str(name), _overrides(f"{place}.overrides", node["overrides"]), _seeds(f"{place}.seeds", node["seeds"])
+            str(name),
+            _overrides(f"{place}.overrides", node["overrides"]),
+            _seeds(f"{place}.seeds", node["seeds"]),
+            _text(f"{place}.note", node["note"]) if "note" in node else "",
         )
     return found
 

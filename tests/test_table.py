@@ -30,7 +30,7 @@ TREE = {
     "source": {"text": "Doe 2020", "where": "Table 7", "known": "read"},
     "tolerance": {"std": 2, "relative": 0.1},
     "budgets": {
-        "paper": {"overrides": ["trainer.max_steps=1000"], "seeds": [0, 1, 2]},
+        "paper": {"overrides": ["trainer.max_steps=1000"], "seeds": [0, 1, 2], "note": "many steps"},
         "desk": {"overrides": ["optimizer=soap", "trainer.max_steps=10"], "seeds": [0, 1]},
     },
     "columns": [{"name": "easy", "overrides": ["pinn.beta=1"]}, {"name": "hard", "overrides": ["pinn.beta=5"]}],
@@ -332,6 +332,7 @@ def test_markdown_and_text_say_all_that_a_reader_must_know(tmp_path, table):
     assert "| nothing *(floor)* | - | 100 | 1 | 2.0 | nothing reported |" in text
     assert "| exact *(ceiling)* | - | 1.00e-05 | 1 | 2.0 | nothing reported |" in text
     assert "- no better than the floor (nothing, easy): A\n" in text
+    assert "- budget paper: many steps\n" in text
     assert "metric: error [%], lower is better; as it says" in text
     assert "reported: Doe 2020, Table 7 (read)" in text
     assert "budget paper: trainer.max_steps=1000; seeds 0 1 2" in text
