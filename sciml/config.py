@@ -34,16 +34,16 @@ _LIGHTNING = tuple(
 SHARED = ("network", "optimizer")  # slots that a family refers to by interpolation
 # Keys that cannot change a result and so do not count for the identity of a run.
 NEUTRAL = ("seed", "paper", "track", "checkpoint", "outputs")
-# What sciml.run gives to the Trainer itself: here it would be read by nobody.
-RUNNERS = (
-    "logger",
-    "max_epochs",
-    "log_every_n_steps",
-    "num_sanity_val_steps",
-    "enable_progress_bar",
-    "enable_model_summary",
-    "enable_checkpointing",
-)
+# What every Trainer gets from the runner; a config that sets one of these would be read by nobody.
+RUNNERS: dict[str, Any] = {
+    "logger": False,  # the tracker, where there is one
+    "max_epochs": -1,
+    "log_every_n_steps": 1,  # a batch is a chunk of steps; the module chooses how many
+    "num_sanity_val_steps": 0,
+    "enable_progress_bar": False,
+    "enable_model_summary": False,
+    "enable_checkpointing": False,
+}
 _BOUNDS = {"seed": (0, 2**32 - 1), "threads": (1, 4096)}
 _HYDRA_KEYS = frozenset({"_target_", "_partial_"})
 # Hydra's other ways to build: none is needed, and each would let a node past the checks below.
@@ -193,9 +193,8 @@ def _top_level(tree: Mapping[str, Any], raw: Mapping[str, Any] | None) -> Iterat
             yield key, f"there is no setting {key}{did_you_mean(str(key), (*known, '+experiment'))}"
         elif key in base_keys():
             yield from _plain(value, base_keys()[key], key)
-    trainer = tree.get("trainer")
-    for key in RUNNERS if isinstance(trainer, Mapping) else ():
-        if key in trainer:
+    if isinstance(trainer := tree.get("trainer"), Mapping):
+        for key in RUNNERS.keys() & trainer.keys():
             yield f"trainer.{key}", f"trainer.{key} is set by the runner and cannot be changed"
     families = json.dumps([raw.get(family) for family in FAMILIES], default=str) if raw is not None else None
     for key in SHARED:

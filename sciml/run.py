@@ -27,7 +27,7 @@ from rich.console import Console
 
 from sciml import checkpoint, provenance, track
 from sciml.checkpoint import Checkpoint
-from sciml.config import Origin, Tree, check, digest
+from sciml.config import RUNNERS, Origin, Tree, check, digest
 from sciml.errors import ConfigError, RunError, Stopped, UsageError
 from sciml.folder import Row, RunFolder, run_folder
 from sciml.numerics import numerics, quiet
@@ -225,15 +225,7 @@ def _trainer(tree: Tree, tracker: track.Tracker | None, callbacks: list[Any]) ->
     plugins = {"plugins": [LightningEnvironment()]} if single and "plugins" not in settings.keywords else {}
     try:
         return settings(
-            logger=tracker or False,
-            callbacks=[*mine, *callbacks],
-            max_epochs=-1,
-            log_every_n_steps=1,  # a batch is a chunk of steps; the module chooses how many
-            num_sanity_val_steps=0,
-            enable_progress_bar=False,
-            enable_model_summary=False,
-            enable_checkpointing=False,
-            **plugins,
+            **{**RUNNERS, **({"logger": tracker} if tracker else {})}, callbacks=[*mine, *callbacks], **plugins
         )
     except (ValueError, TypeError, MisconfigurationException) as error:
         raise ConfigError(f"trainer: {str(error).splitlines()[0]}") from error
