@@ -44,6 +44,7 @@ RUNNERS: dict[str, Any] = {
     "enable_model_summary": False,
     "enable_checkpointing": False,
 }
+MODES = ("offline", "online", "disabled")  # of track.mode
 _BOUNDS = {"seed": (0, 2**32 - 1), "threads": (1, 4096)}
 _HYDRA_KEYS = frozenset({"_target_", "_partial_"})
 # Hydra's other ways to build: none is needed, and each would let a node past the checks below.
@@ -224,6 +225,8 @@ def _plain(value: Any, base: Any, key: str) -> Iterator[tuple[str, str]]:
         yield key, f"bad value for {key}: {value!r} is not {describe(kind)}"
     elif low is not None and not low <= value <= high:
         yield key, f"bad value for {key}: {value} is not between {low} and {high}"
+    elif key == "track.mode" and value not in MODES:
+        yield key, f"bad value for {key}: {value!r} is not one of {', '.join(MODES)}"
 
 
 def _node(node: Any, raw: Any, key: str, trust: tuple[str, ...]) -> Iterator[tuple[str, str]]:

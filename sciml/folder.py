@@ -18,6 +18,7 @@ import fcntl
 import json
 import logging
 import os
+import shutil
 import socket
 import time
 import traceback
@@ -114,6 +115,17 @@ class RunFolder:
             file.write(f"process {os.getpid()} on {socket.gethostname()}")
             file.flush()
             yield
+
+    @contextmanager
+    def nothing_if_refused(self) -> Iterator[None]:
+        """A run that is refused, not failed, leaves no folder where there was none."""
+        fresh = not self.path.exists()
+        try:
+            yield
+        except UsageError:
+            if fresh:
+                shutil.rmtree(self.path, ignore_errors=True)
+            raise
 
     @contextmanager
     def accounted(self) -> Iterator[None]:
@@ -250,6 +262,8 @@ def find(text: str, outputs: Path) -> RunFolder:
         path = path.parent
     if (path / "config.yaml").is_file():
         return RunFolder(path)
+    if path.is_dir() and path != outputs and not any(path.rglob("config.yaml")):
+        raise UsageError(f"{path} is not a run folder: it has no config.yaml")
     runs = sorted(p.parent for p in outputs.rglob("config.yaml"))
     names = [run.relative_to(outputs).as_posix() for run in runs]
     hits = [run for run, name in zip(runs, names, strict=True) if text in name]

@@ -96,7 +96,7 @@ def execute(request: Request, console: Console | None = None, stop: StopSignal |
     folder = request.folder
     if not request.force and (row := folder.read_row()) is not None:
         return Outcome(row, folder, found=True)
-    with folder.lock():
+    with folder.nothing_if_refused(), folder.lock():
         # Once more: the process that owned the folder a moment ago may have finished it.
         if not request.force and (row := folder.read_row()) is not None:
             return Outcome(row, folder, found=True)

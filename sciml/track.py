@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from lightning.pytorch.loggers import Logger
 
-from sciml.errors import ConfigError, RunError
+from sciml.errors import RunError
 from sciml.folder import RunFolder, disk_error
 
 if TYPE_CHECKING:
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 log = logging.getLogger("sciml")
-MODES = ("offline", "online", "disabled")
 
 
 class Tracker(Logger):
@@ -43,16 +42,13 @@ class Tracker(Logger):
         wandb_id: Id of the W&B run; the same after a resume, so that both halves are one run.
 
     Raises:
-        ConfigError: ``track.mode`` is not one of ``offline``, ``online``, ``disabled``.
+        RunError: ``metrics.jsonl`` cannot be written.
     """
 
     def __init__(
         self, folder: RunFolder, tree: Mapping[str, Any], settings: Mapping[str, Any], *, name: str, wandb_id: str
     ) -> None:
         super().__init__()
-        mode = settings["mode"]
-        if mode not in MODES:
-            raise ConfigError(f"bad value for track.mode: {mode!r} is not one of {', '.join(MODES)}")
         self._name, self._id, self._folder = name, wandb_id, folder
         self.step: Callable[[], int] = lambda: 0
         self.testing = False
@@ -64,7 +60,9 @@ class Tracker(Logger):
         except OSError as error:
             raise disk_error(error, folder.metrics) from error
         self._mirror = (
-            None if mode == "disabled" else _Mirror(lambda: _start_wandb(folder.path, tree, settings, name, wandb_id))
+            None
+            if settings["mode"] == "disabled"
+            else _Mirror(lambda: _start_wandb(folder.path, tree, settings, name, wandb_id))
         )
 
     @property

@@ -201,6 +201,17 @@ def test_failed_run_starts_again_and_its_trace_goes(tmp_path: Path, monkeypatch:
     assert not outcome.folder.error.exists()
 
 
+def test_refused_run_leaves_no_folder(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError):
+        run(tmp_path, log_every=0)
+    assert not list(tmp_path.rglob("config.yaml"))
+    finished = run(tmp_path).folder
+    with pytest.raises(ConfigError, match=r"bad value for track\.mode: 'on' is not one of offline, online, disabled"):
+        run(tmp_path, force=True, track={"mode": "on"})  # not part of the hash: the same folder
+    assert finished.row.exists()
+    assert finished.last.exists()
+
+
 def test_run_that_trains_needs_steps(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"trainer\.max_steps must be at least 1"):
         run(tmp_path, trainer={"max_steps": 0})

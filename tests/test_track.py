@@ -67,7 +67,7 @@ def test_resumed_run_is_the_same_run_in_the_mirror(tmp_path: Path, monkeypatch: 
             run(tmp_path, **OFFLINE)
     outcome = run(tmp_path, **OFFLINE)
     names = [path.name for path in outcome.folder.path.glob("wandb/offline-run-*")]
-    assert len({name.rpartition("-")[2] for name in names}) == 1
+    assert len({name.split("-")[3] for name in names}) == 1  # offline-run-<time>-<id>, and -1 within one second
 
 
 def test_mode_that_does_not_exist_is_refused(tmp_path: Path) -> None:
