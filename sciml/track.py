@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 log = logging.getLogger("sciml")
+OFFLINE_PATIENCE = 60.0  # seconds of a run before its offline mirror starts, if it is not over by then
 
 
 class Tracker(Logger):
@@ -59,11 +60,11 @@ class Tracker(Logger):
             self._file = open(folder.metrics, "a", encoding="utf-8")  # noqa: SIM115 - open for the whole run
         except OSError as error:
             raise disk_error(error, folder.metrics) from error
-        self._mirror = (
-            None
-            if settings["mode"] == "disabled"
-            else _Mirror(lambda: _start_wandb(folder.path, tree, settings, name, wandb_id))
-        )
+        self._mirror: _Mirror | None = None
+        if settings["mode"] != "disabled":
+            # Who is online wants to see the run, and to know at once if nobody is logged in.
+            patience = 0.0 if settings["mode"] == "online" else OFFLINE_PATIENCE
+            self._mirror = _Mirror(lambda: _start_wandb(folder.path, tree, settings, name, wandb_id), patience)
 
     @property
     def name(self) -> str:
@@ -138,9 +139,15 @@ class Tracker(Logger):
 
 
 class _Mirror:
-    """Runs jobs on a WandbLogger, one after another, in a thread that starts with the first job."""
+    """Runs jobs on a WandbLogger, one after another, in a thread.
 
-    def __init__(self, start: Callable[[], WandbLogger]) -> None:
+    Starting W&B takes two seconds of Python, which training on the same interpreter would lose. So the thread
+    waits: until the first job is ``patience`` seconds old, or until the run is over.
+    """
+
+    def __init__(self, start: Callable[[], WandbLogger], patience: float) -> None:
+        self._patience = patience
+        self._first: float | None = None
         self._jobs: queue.SimpleQueue[Callable[[WandbLogger], None] | None] = queue.SimpleQueue()
         self._error: str | None = None
         self._started = False
@@ -148,19 +155,26 @@ class _Mirror:
         self._thread = threading.Thread(target=self._work, args=(start,), name="wandb", daemon=True)
 
     def put(self, job: Callable[[WandbLogger], None]) -> None:
-        if self._thread.ident is None:
+        now = time.monotonic()
+        self._first = now if self._first is None else self._first
+        if self._thread.ident is None and now - self._first >= self._patience:
             self._thread.start()
         if self._error and not self._started:
-            raise RunError(f"W&B did not start: {self._error}; use track.mode=offline, or `wandb login`")
+            reason, self._error = self._error, None  # said once
+            raise RunError(f"W&B did not start: {reason}; use track.mode=offline, or `wandb login`")
         if not self._error:
             self._jobs.put(job)
 
     def close(self) -> None:
+        if self._thread.ident is None and self._first is not None:
+            self._thread.start()
         if self._thread.is_alive():
             self._jobs.put(None)
             self._thread.join(timeout=120)
-        if self._error and self._started:
-            log.warning("W&B stopped taking data: %s; the run folder has everything", self._error)
+        if self._error:
+            what = "stopped taking data" if self._started else "did not start"
+            log.warning("W&B %s: %s; the run folder has everything", what, self._error)
+            self._error = None
 
     def _work(self, start: Callable[[], WandbLogger]) -> None:
         # Whatever goes wrong in somebody else's service must not take the run down with it.

@@ -80,9 +80,37 @@ def test_mirror_that_does_not_start_is_one_line(tmp_path: Path, monkeypatch: pyt
         raise PermissionError("no API key\nlong explanation")
 
     monkeypatch.setattr(track, "_start_wandb", refuse)
-    failing = request(tmp_path, nap=0.01, **OFFLINE)
+    failing = request(tmp_path, nap=0.01, track={"mode": "online"})
     with pytest.raises(RunError, match=r"^W&B did not start: no API key; use track\.mode=offline, or `wandb login`$"):
         execute(failing)
+
+
+def test_offline_mirror_that_does_not_start_is_a_warning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(track, "_start_wandb", lambda *args: 1 / 0)
+    with caplog.at_level(logging.WARNING, "sciml"):
+        assert run(tmp_path, **OFFLINE).folder.row.exists()
+    assert "W&B did not start: division by zero; the run folder has everything" in caplog.text
+
+
+def test_offline_mirror_of_a_long_run_starts_while_it_goes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[int] = []
+
+    class Recorder:
+        experiment = None
+
+        def log_metrics(self, metrics: Any, step: int) -> None:
+            seen.append(step)
+
+    monkeypatch.setattr(track, "_start_wandb", lambda *args: Recorder())
+    monkeypatch.setattr(track, "OFFLINE_PATIENCE", 0.2)
+    import toy_package
+
+    before_test: list[int] = []
+    monkeypatch.setattr(toy_package.Toy, "on_test_start", lambda self: before_test.extend(seen), raising=False)
+    run(tmp_path, nap=0.02, **OFFLINE)
+    assert before_test[:2] == [5, 10]  # nothing that was logged before the start is lost
 
 
 def test_mirror_that_breaks_later_does_not_touch_the_run(
