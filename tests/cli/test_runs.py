@@ -63,7 +63,7 @@ def test_eval(run_command: Callable[..., Any], folder: Path) -> None:
         (None, ["--checkpoint", "lats"], 2, "there is no checkpoint 'lats': choose last or best"),
         ("rm last.ckpt", [], 2, "last.ckpt"),
         ("write last.ckpt", [], 2, "last.ckpt"),
-        ("rm config.yaml", [], 2, "there is no run "),
+        ("rm config.yaml", [], 2, "is not a run folder: it has no config.yaml"),
         ("write config.yaml", [], 2, "config.yaml is damaged: it must hold experiment, choices and config"),
         ("write row.json", [], 2, "row.json is damaged: "),
     ],
