@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import logging
 import math
-import os
 import pickle
 import random
 import time
@@ -23,7 +22,7 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
 
 from sciml.errors import Diverged, UsageError
-from sciml.folder import disk_error
+from sciml.folder import replacing
 from sciml.signals import StopSignal
 
 log = logging.getLogger("sciml")
@@ -139,11 +138,6 @@ class Checkpoint(Callback):
         self._save(trainer, self.last)
 
     def _save(self, trainer: Trainer, path: Path, *, weights_only: bool = False) -> None:
-        temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-        try:
+        with replacing(path) as temporary:
             trainer.save_checkpoint(temporary, weights_only=weights_only)
-            os.replace(temporary, path)
-        except OSError as error:
-            temporary.unlink(missing_ok=True)
-            raise disk_error(error, path) from error
         log.debug("saved %s at step %d", path.name, trainer.global_step)

@@ -34,22 +34,33 @@ Row = dict[str, Any]
 _ROW_FIELDS: dict[str, type] = {"experiment": str, "family": str, "hash": str, "seed": int, "metrics": dict}
 
 
-def write_atomically(path: Path, data: str | bytes) -> None:
-    """Replace a file in one step; a reader sees the old content or the new, never a part.
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Write to the yielded path; when the block is over it takes the place of ``path`` in one step.
 
     Raises:
         RunError: The disk is full or the folder cannot be written; the old file is untouched.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        with open(temporary, "wb") as file:
-            file.write(data.encode() if isinstance(data, str) else data)
-            file.flush()
-            os.fsync(file.fileno())
+        yield temporary
         os.replace(temporary, path)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
         raise disk_error(error, path) from error
+    finally:
+        temporary.unlink(missing_ok=True)  # still there only if the block failed
+
+
+def write_atomically(path: Path, data: str | bytes) -> None:
+    """Replace a file in one step; a reader sees the old content or the new, never a part.
+
+    Raises:
+        RunError: The disk is full or the folder cannot be written; the old file is untouched.
+    """
+    with replacing(path) as temporary, open(temporary, "wb") as file:
+        file.write(data.encode() if isinstance(data, str) else data)
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def disk_error(error: OSError, path: Path) -> RunError:
