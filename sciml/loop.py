@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from sciml.errors import Diverged
+from sciml.errors import ConfigError, Diverged
 
 if TYPE_CHECKING:
     from lightning.pytorch import LightningModule
@@ -36,6 +36,16 @@ class Endless:
     def __iter__(self) -> Iterator[int]:
         while True:
             yield 0
+
+
+def check_cadence(log_every: int, val_every: int) -> None:
+    """A held-out loss can only be taken where a chunk ends.
+
+    Raises:
+        ConfigError: ``val_every`` is not a positive multiple of ``log_every``.
+    """
+    if log_every < 1 or val_every < 1 or val_every % log_every:
+        raise ConfigError(f"val_every ({val_every}) must be a positive multiple of log_every ({log_every})")
 
 
 def optimization(

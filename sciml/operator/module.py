@@ -19,7 +19,7 @@ from torch.optim.lr_scheduler import LRScheduler
 from sciml.data.batches import Batches
 from sciml.data.stream import stream
 from sciml.errors import ConfigError
-from sciml.loop import Endless, optimization, run_steps
+from sciml.loop import Endless, check_cadence, optimization, run_steps
 from sciml.metric import relative_l2_each
 from sciml.operator.base import Dataset, Fields, Rollout
 from sciml.operator.evaluation import error_figure, errors_by_step, metrics, predict
@@ -63,8 +63,7 @@ class Operator(LightningModule):
         for slot, part in (("network", network), ("optimizer", optimizer)):
             if part is None:
                 raise ConfigError(f"operator.{slot} is null; choose one in the experiment, `override /{slot}: <name>`")
-        if log_every < 1 or val_every < 1 or val_every % log_every:
-            raise ConfigError(f"val_every ({val_every}) must be a positive multiple of log_every ({log_every})")
+        check_cadence(log_every, val_every)
         self.dataset, self.rollout = dataset, rollout
         inner = network(dataset.in_channels, dataset.out_channels)
         self.network = Normalized(inner, dataset.in_channels, dataset.out_channels)

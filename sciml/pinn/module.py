@@ -18,7 +18,7 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from sciml.data.stream import stream
 from sciml.errors import ConfigError
-from sciml.loop import Endless, optimization, run_steps
+from sciml.loop import Endless, check_cadence, optimization, run_steps
 from sciml.pinn.base import Collocation, Points, Problem, Weighting
 from sciml.pinn.evaluation import errors, solution_figures
 from sciml.pinn.jet import Jet
@@ -72,8 +72,7 @@ class Pinn(LightningModule):
                 raise ConfigError(
                     f"{slot} is null; choose one in the experiment, for instance `override /{slot}: {choice}`"
                 )
-        if log_every < 1 or val_every < 1 or val_every % log_every:
-            raise ConfigError(f"val_every ({val_every}) must be a positive multiple of log_every ({log_every})")
+        check_cadence(log_every, val_every)
         self.problem, self.collocation, self.weighting = problem, collocation, weighting
         self.network = network(problem.in_features, problem.out_features)
         self.optimizer, self.scheduler = optimizer, scheduler
