@@ -21,7 +21,10 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import ClassVar
 
-from torch import Tensor, nn
+import torch
+from torch import Generator, Tensor, nn
+
+from sciml.errors import RunError
 
 Params = dict[str, Tensor]
 
@@ -48,15 +51,77 @@ class Task(nn.Module, ABC):
         """What each query measures, as a rule its loss, ``(n_query,)``; differentiable in ``params``."""
 
     @abstractmethod
-    def fit(self, weights: Tensor) -> Params:
+    def fit(self, weights: Tensor, *, repeat: int = 0) -> Params:
         """Train with other weights of the examples, many times at once.
 
         Args:
             weights: ``(runs, n_train)``, not negative; ones give the run that is asked about.
+            repeat: Which of the independent trainings, that differ in initialisation and order of batches; 0 is the
+                one that is asked about. A task with one optimum ignores it.
 
         Returns:
             Parameters with a leading dimension ``runs``.
         """
+
+    def jacobian(self, params: Params) -> Tensor:
+        r"""Rows :math:`R` with :math:`R^T R = \sum_i J_i^T (\nabla^2_{out}\ell_i) J_i`, the generalised Gauss-Newton
+        matrix (GGN) of the summed training loss without regulariser, ``(rows, d)`` in float64; the columns are the
+        parameters in the order of :func:`sciml.influence.flat.flatten`.
+
+        Raises:
+            RunError: The task has no such structure.
+        """
+        raise RunError(f"task {type(self).__name__} gives no Jacobian; choose an attributor that needs none")
+
+
+class Likelihood(ABC):
+    r"""A loss as a negative log-likelihood of the outputs :math:`z` of a network, and its curvature there."""
+
+    @abstractmethod
+    def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """Loss of each example, ``(n,)``, from outputs ``(n, C)`` and targets ``(n, ...)``."""
+
+    @abstractmethod
+    def factors(self, outputs: Tensor) -> Tensor:
+        r"""The exact curvature in the outputs ("type 2"): ``(C, n, C)`` with :math:`\sum_c S_c S_c^T = \nabla_z^2\ell`
+        for each example.
+        """
+
+    @abstractmethod
+    def sample(self, outputs: Tensor, k: int, generator: Generator) -> Tensor:
+        r"""Gradients :math:`\nabla_z\ell` for ``k`` targets drawn from the model itself, ``(k, n, C)``; their mean outer
+        product over draws is the same curvature in expectation.
+        """
+
+
+class NetworkTask(Task):
+    r"""A network that is applied to each example by itself: what Kronecker-factored attributors need.
+
+    Attributes:
+        network: In evaluation mode; ``params`` are its named parameters.
+        likelihood: Of its outputs.
+        x: Training inputs ``(n_train, ...)``, y their targets, x_query and y_query those of the queries. The
+            measurement of a query is its loss.
+        mask: ``(n_train, tokens)`` of the tokens that count, or None for examples without padding.
+    """
+
+    network: nn.Module
+    likelihood: Likelihood
+    x: Tensor
+    y: Tensor
+    x_query: Tensor
+    y_query: Tensor
+    mask: Tensor | None = None
+
+    def outputs(self, params: Params, x: Tensor) -> Tensor:
+        """What the network says of the inputs, ``(n, C)``."""
+        return torch.func.functional_call(self.network, params, (x,))
+
+    def losses(self, params: Params) -> Tensor:
+        return self.likelihood.loss(self.outputs(params, self.x), self.y)
+
+    def measure(self, params: Params) -> Tensor:
+        return self.likelihood.loss(self.outputs(params, self.x_query), self.y_query)
 
 
 class Attributor(ABC):
