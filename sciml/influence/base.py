@@ -89,8 +89,8 @@ class Likelihood(ABC):
 
     @abstractmethod
     def sample(self, outputs: Tensor, k: int, generator: Generator) -> Tensor:
-        r"""Gradients :math:`\nabla_z\ell` for ``k`` targets drawn from the model itself, ``(k, n, C)``; their mean outer
-        product over draws is the same curvature in expectation.
+        r"""Gradients :math:`\nabla_z\ell` for ``k`` targets drawn from the model itself, ``(k, n, C)``; the mean outer
+        product over the draws is the same curvature in expectation.
         """
 
 
