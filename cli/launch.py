@@ -47,7 +47,7 @@ def launch(
     ]
     try:
         _refuse_options(overrides)
-        from .sweep import check_jobs, foreign, shadowed
+        from .jobs import check_jobs, foreign, shadowed
 
         if multirun or foreign(overrides, config_dir):
             task.expected = check_jobs(overrides, config_dir, task.trust, multirun=multirun)

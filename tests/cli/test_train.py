@@ -190,7 +190,7 @@ def test_ctrl_c_while_composing(sciml: Callable[..., Any], monkeypatch: pytest.M
     def interrupted(*args: object, **kwargs: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("sciml.cli.sweep.check_jobs", interrupted)
+    monkeypatch.setattr("sciml.cli.jobs.check_jobs", interrupted)
     ended = sciml("train", "-m", "+experiment=daw2023r3/convection")
     assert (ended.code, ended.err) == (130, "error: interrupted\n")
 
