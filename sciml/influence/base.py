@@ -36,7 +36,10 @@ class Task(nn.Module, ABC):
         n_train: Number of training examples.
         n_query: Number of queries.
         decay: Lambda of the regulariser.
+        optimal: ``fit`` finds the optimum of J to rounding, not only what a recipe for training ends with.
     """
+
+    optimal: ClassVar[bool] = False
 
     n_train: int
     n_query: int
@@ -72,6 +75,18 @@ class Task(nn.Module, ABC):
             RunError: The task has no such structure.
         """
         raise RunError(f"task {type(self).__name__} gives no Jacobian; choose an attributor that needs none")
+
+    def trajectory(self, checkpoints: int) -> list[tuple[float, Params]]:
+        r"""The training that is asked about, in segments of equal length.
+
+        Returns:
+            For each segment the time :math:`\sum_t \eta_t` that gradient flow on the sum of the losses needs for it,
+            and the parameters at its end.
+
+        Raises:
+            RunError: The task is not trained by gradient steps.
+        """
+        raise RunError(f"task {type(self).__name__} has no trajectory; choose an attributor that needs none")
 
 
 class Likelihood(ABC):
@@ -129,9 +144,11 @@ class Attributor(ABC):
 
     Attributes:
         exact: The scores are the influence above, in sign and in scale, wherever the Hessian is positive definite.
+        trainings: How often it trains, beside the training that is asked about.
     """
 
     exact: ClassVar[bool] = False
+    trainings: int = 0
 
     @abstractmethod
     def __call__(self, task: Task, params: Params) -> Tensor:

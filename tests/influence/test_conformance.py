@@ -51,6 +51,8 @@ def finite_differences(problem: Task, step: float = 1e-4) -> Tensor:
 @pytest.mark.parametrize("name", options("task"))
 def test_fitting_finds_the_optimum_of_the_weighted_objective(name: str) -> None:
     problem = task(name)
+    if not problem.optimal:
+        pytest.skip("ends where its recipe ends")
     weights = torch.rand(3, problem.n_train, dtype=torch.float64) * 2
     weights[:, 0] = 0
     params = problem.fit(weights)
@@ -93,8 +95,8 @@ def test_scores_are_finite_and_one_for_each_query_and_example(name: str, data: s
 def test_exact_scores_are_the_effect_of_reweighting_in_sign_and_scale(name: str, data: str) -> None:
     problem = task(data)
     attributor: Attributor = build("attributor", name)
-    if not attributor.exact:
-        return
+    if not (attributor.exact and problem.optimal):
+        pytest.skip("declares nothing exact")
     expected = finite_differences(problem)
     found = attributor(problem, fitted(problem))
     torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-6 * float(expected.abs().max()))
@@ -104,6 +106,8 @@ def test_exact_scores_are_the_effect_of_reweighting_in_sign_and_scale(name: str,
 def test_the_differences_themselves_see_removal_with_the_right_sign(data: str) -> None:
     """First order: leaving an example out does what the differences say, up to its leverage."""
     problem = task(data)
+    if not problem.optimal:
+        pytest.skip("ends where its recipe ends")
     weights = torch.cat([torch.ones(1, problem.n_train), 1 - torch.eye(problem.n_train)])
     measured = torch.func.vmap(problem.measure)(problem.fit(weights))
     changes = (measured[1:] - measured[0]).T

@@ -10,7 +10,7 @@ Regression: Biased Estimation for Nonorthogonal Problems*.
 
 from __future__ import annotations
 
-from typing import final
+from typing import ClassVar, final
 
 import torch
 from torch import Tensor
@@ -30,6 +30,8 @@ class Ridge(Task):
         noise_std: Standard deviation of the noise in y.
         decay: Lambda.
     """
+
+    optimal: ClassVar[bool] = True
 
     x: Tensor
     y: Tensor
