@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -92,6 +93,7 @@ def find_table(name: str, config_dir: str | None) -> Table:
 def _run_missing(
     table: Table, plan: Sequence[Planned], width: int, outputs: str, config_dir: str | None, trust: Sequence[str]
 ) -> int:
+    from sciml.launcher.local import Local
     from sciml.signals import exit_code
 
     from .cells import run_all
@@ -101,12 +103,13 @@ def _run_missing(
     missing = _missing(table, plan, outputs, config_dir)
     if not missing:
         return 0
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    width = min(width or max(1, cores // max(job.threads for job in missing)), len(missing))
+    launcher = Local(jobs=width)
     total = len({folder.path for item in plan for folder in item.folders.values()})
     runs = "1 run" if len(missing) == 1 else f"{len(missing)} runs"
-    screen.note(f"{table.name}: {runs} to do, {total - len(missing)} found; {width} at a time, in {outputs}/")
-    number = run_all(missing, width)
+    screen.note(
+        f"{table.name}: {runs} to do, {total - len(missing)} found; {launcher.width(missing)} at a time, in {outputs}/"
+    )
+    number = run_all(missing, launcher)
     if number is not None:
         screen.note("stopped; the same command goes on from here")
         return exit_code(number)
@@ -133,10 +136,12 @@ def _missing(table: Table, plan: Sequence[Planned], outputs: str, config_dir: st
                     value(table, item.cell, row)
                 elif folder.path not in jobs:
                     cell = item.cell
+                    arguments = _arguments(cell, seed, outputs, config_dir)
                     jobs[folder.path] = Job(
                         label=_label(table, cell, seed),
                         folder=folder,
-                        arguments=_arguments(cell, seed, outputs, config_dir),
+                        command=[sys.executable, "-m", "sciml.cli", "train", *arguments],
+                        log=folder.path / "run.log",
                         threads=item.threads,
                         steps=item.steps,
                         describe=_describe(table, cell, folder),

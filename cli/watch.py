@@ -1,4 +1,4 @@
-"""How the runs of a table go: a live view on a terminal, plain lines elsewhere."""
+"""How runs side by side go: a live view on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
+
+from sciml.launcher.local import View
 
 from . import screen
 
@@ -26,7 +28,7 @@ def display(jobs: Sequence[Job], width: int) -> Iterator[Display]:
         view.close()
 
 
-class Display:
+class Display(View):
     """Plain lines: one when a run starts, one when it ends, one now and then between."""
 
     def __init__(self, jobs: Sequence[Job], width: int, console: Any) -> None:

@@ -32,6 +32,17 @@ class Launcher(ABC):
             UsageError: Something is missing; the message says what.
         """
 
+    def log(self, folder: Path, name: str, index: int, task: str = "") -> Path:
+        """Where the output of a command goes.
+
+        Args:
+            folder: As for :meth:`launch`.
+            name: As for :meth:`launch`.
+            index: Which command.
+            task: Its id.
+        """
+        return folder / f"{name}-{index}.log"
+
     @abstractmethod
     def launch(self, commands: Sequence[Sequence[str]], folder: Path, name: str) -> list[str]:
         """Start commands, each independent of the others.

@@ -16,7 +16,6 @@ import threading
 import time
 from contextlib import contextmanager
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 import yaml
@@ -27,6 +26,7 @@ from sciml.cli.plan import planned
 from sciml.cli.tables import find_table, make_table
 from sciml.config import digest
 from sciml.folder import RunFolder
+from sciml.launcher import local
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded.*:DeprecationWarning")
 
@@ -105,8 +105,8 @@ def stub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     program = tmp_path / "stub"
     program.write_text(STUB.format(python=sys.executable, plan=plan))
     program.chmod(program.stat().st_mode | stat.S_IXUSR)
-    monkeypatch.setattr(processes, "sys", SimpleNamespace(executable=str(program), platform=sys.platform))
-    monkeypatch.setattr(processes, "POLL", 0.01)
+    monkeypatch.setattr(sys, "executable", str(program))
+    monkeypatch.setattr(local, "POLL", 0.01)
     monkeypatch.setenv("COLUMNS", "250")
     return plan
 
