@@ -14,6 +14,7 @@ from sciml.errors import RunError, Stopped, UsageError
 from . import screen
 
 if TYPE_CHECKING:
+    from sciml.folder import RunFolder
     from sciml.run import Request
     from sciml.signals import StopSignal
 
@@ -127,11 +128,27 @@ def resume_run(text: str, trust: Sequence[str], outputs: str) -> int:
     from .launch import trusted
 
     try:
-        folder = find(text, Path(outputs))
-        stored = folder.read_config()
+        return go_on(find(text, Path(outputs)), trusted(trust))["code"]
     except UsageError as error:
         screen.error(str(error))
         return 2
+
+
+def go_on(folder: RunFolder, trust: tuple[str, ...], stop: StopSignal | None = None) -> dict[str, Any]:
+    """Perform the run whose config is filed in a folder.
+
+    Args:
+        folder: The run folder.
+        trust: Packages that the user trusts.
+        stop: Signals that are being watched already.
+
+    Returns:
+        As :func:`perform`.
+
+    Raises:
+        UsageError: The folder has no config, or one that is not its own.
+    """
+    stored = folder.read_config()
     from sciml.run import Request
 
     # The folder may have been moved; what counts is that it still is <root>/<experiment>/<hash>-seed<n>.
@@ -143,11 +160,10 @@ def resume_run(text: str, trust: Sequence[str], outputs: str) -> int:
         experiment=stored["experiment"],
         choices=stored["choices"],
         command=f"sciml resume {folder.path.name}",
-        trust=trusted(trust),
+        trust=trust,
     )
     if request.folder.path.resolve() != folder.path.resolve():
-        screen.error(
+        raise UsageError(
             f"{folder.config} was edited: its hash is {request.folder.path.name}, its folder {folder.path.name}"
         )
-        return 2
-    return perform(request, resuming=True)["code"]
+    return perform(request, stop, resuming=True)
