@@ -12,7 +12,7 @@ Fisher of M-FAC; ``s = 1`` and rows :math:`S^T J` give a damped generalised Gaus
 
 The first form subtracts nearly equal numbers where v lies among the rows and :math:`s\lambda` is small beside
 :math:`\|r\|^2`: it loses a factor :math:`\|r\|^2/(s\lambda)` of precision. Hence all arithmetic is in float64, also
-for rows that are stored in float32, which are converted some columns at a time; and whoever knows that v is a
+for rows that are stored in float32, which are converted a piece at a time; and whoever knows that v is a
 combination of rows should say so (:meth:`Woodbury.solve_rows`), for nothing is lost there.
 """
 
@@ -25,6 +25,7 @@ import torch
 from torch import Tensor
 
 CHUNK = 1 << 21  # entries of the rows that are in float64 at one time: 16 MB
+CACHED = 1 << 19  # the same for a product with a single vector, whose cost is the traffic: 4 MB
 
 
 @final
@@ -152,16 +153,33 @@ class Woodbury:
             columns = slice(start, min(start + width, self.rows.shape[1]))
             yield columns, self.rows[: self.filled, columns].double()
 
+    def _runs(self) -> Iterator[tuple[slice, Tensor]]:
+        """The filled rows in float64, some whole rows at a time: contiguous, which a single vector wants."""
+        height = max(1, CACHED // max(1, self.rows.shape[1]))
+        buffer = self.rows.new_empty(height, self.rows.shape[1], dtype=torch.float64)
+        for start in range(0, self.filled, height):
+            run = slice(start, min(start + height, self.filled))
+            yield run, buffer[: run.stop - start].copy_(self.rows[run])
+
     def _inner(self, v: Tensor) -> Tensor:
         r""":math:`R v` of each row of ``v`` ``(n, d)``: ``(n, filled)``."""
         out = v.new_zeros(len(v), self.filled)
-        for columns, part in self._parts():
-            out += v[:, columns] @ part.T
+        if len(v) == 1:
+            for run, part in self._runs():
+                out[0, run] = part @ v[0]
+        else:
+            for columns, part in self._parts():
+                out += v[:, columns] @ part.T
         return out
 
     def _combine(self, c: Tensor) -> Tensor:
         r""":math:`R^T c` of each row of ``c`` ``(n, filled)``: ``(n, d)``."""
-        return torch.cat([c @ part for _, part in self._parts()], dim=1)
+        if len(c) != 1:
+            return torch.cat([c @ part for _, part in self._parts()], dim=1)
+        out = c.new_zeros(1, self.rows.shape[1])
+        for run, part in self._runs():
+            out[0].addmv_(part.T, c[0, run])
+        return out
 
     def _products(self) -> Tensor:
         gram = self.rows.new_zeros(len(self.rows), len(self.rows), dtype=torch.float64)

@@ -15,6 +15,7 @@ SIZES = {"few rows": (5, 13), "many rows": (13, 5), "square": (6, 6)}
 @pytest.fixture(autouse=True)
 def several_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(woodbury, "CHUNK", 20)
+    monkeypatch.setattr(woodbury, "CACHED", 30)
 
 
 def normal(*shape: int, seed: int = 0, dtype: torch.dtype = torch.float64) -> Tensor:
