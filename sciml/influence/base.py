@@ -19,12 +19,16 @@ Predictions via Influence Functions*, eq. 2, with the opposite sign and without 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import ClassVar
+from collections.abc import Callable
+from typing import Any, ClassVar
 
 import torch
 from torch import Generator, Tensor, nn
 
 from sciml.errors import RunError
+from sciml.influence.curvature import loss_gradient
+from sciml.influence.flat import flatten, unflatten
+from sciml.influence.perexample import pull_back
 
 Params = dict[str, Tensor]
 
@@ -66,6 +70,12 @@ class Task(nn.Module, ABC):
             Parameters with a leading dimension ``runs``.
         """
 
+    def identity(self) -> dict[str, Any] | None:
+        """All that ``fit`` and ``measure`` depend on beside their arguments, as plain data that tells this task from
+        any other, so that what they return may be kept; None: it may not.
+        """
+        return None
+
     def jacobian(self, params: Params) -> Tensor:
         r"""Rows :math:`R` with :math:`R^T R = \sum_i J_i^T (\nabla^2_{out}\ell_i) J_i`, the generalised Gauss-Newton
         matrix (GGN) of the summed training loss without regulariser, ``(rows, d)`` in float64; the columns are the
@@ -76,17 +86,13 @@ class Task(nn.Module, ABC):
         """
         raise RunError(f"task {type(self).__name__} gives no Jacobian; choose an attributor that needs none")
 
-    def trajectory(self, checkpoints: int) -> list[tuple[float, Params]]:
-        r"""The training that is asked about, in segments of equal length.
+    def gradients(self, params: Params) -> Tensor:
+        """Gradient of each training loss, ``(n_train, d)`` in float64, columns as in :meth:`jacobian`."""
+        return _jacobian(self.losses, params)
 
-        Returns:
-            For each segment the time :math:`\sum_t \eta_t` that gradient flow on the sum of the losses needs for it,
-            and the parameters at its end.
-
-        Raises:
-            RunError: The task is not trained by gradient steps.
-        """
-        raise RunError(f"task {type(self).__name__} has no trajectory; choose an attributor that needs none")
+    def query_gradients(self, params: Params) -> Tensor:
+        """Gradient of each measurement, ``(n_query, d)`` in float64, columns as in :meth:`jacobian`."""
+        return _jacobian(self.measure, params)
 
 
 class Likelihood(ABC):
@@ -99,7 +105,7 @@ class Likelihood(ABC):
     @abstractmethod
     def factors(self, outputs: Tensor) -> Tensor:
         r"""The exact curvature in the outputs ("type 2"): ``(C, n, C)`` with :math:`\sum_c S_c S_c^T = \nabla_z^2\ell`
-        for each example.
+        for each example. Outputs with tokens, ``(n, T, C)``, give ``(TC, n, T, C)``; likewise below.
         """
 
     @abstractmethod
@@ -117,7 +123,9 @@ class NetworkTask(Task):
         likelihood: Of its outputs.
         x: Training inputs ``(n_train, ...)``, y their targets, x_query and y_query those of the queries. The
             measurement of a query is its loss.
-        mask: ``(n_train, tokens)`` of the tokens that count, or None for examples without padding.
+        mask: ``(n_train, tokens)`` of the tokens that count, or None for examples without padding. Padded tokens
+            must leave the outputs of the others, or the output of the example, as they are.
+        mask_query: The same for the queries.
     """
 
     network: nn.Module
@@ -127,9 +135,10 @@ class NetworkTask(Task):
     x_query: Tensor
     y_query: Tensor
     mask: Tensor | None = None
+    mask_query: Tensor | None = None
 
     def outputs(self, params: Params, x: Tensor) -> Tensor:
-        """What the network says of the inputs, ``(n, C)``."""
+        """What the network says of the inputs, ``(n, ..., C)``. ``params`` may hold buffers of the network as well."""
         return torch.func.functional_call(self.network, params, (x,))
 
     def losses(self, params: Params) -> Tensor:
@@ -138,18 +147,63 @@ class NetworkTask(Task):
     def measure(self, params: Params) -> Tensor:
         return self.likelihood.loss(self.outputs(params, self.x_query), self.y_query)
 
+    def jacobian(self, params: Params) -> Tensor:
+        return self._rows(params, self.x, self.likelihood.factors).movedim(0, 1).flatten(0, 1)
+
+    def gradients(self, params: Params) -> Tensor:
+        return self._rows(params, self.x, lambda z: loss_gradient(self.likelihood, z, self.y)[None])[0]
+
+    def query_gradients(self, params: Params) -> Tensor:
+        return self._rows(params, self.x_query, lambda z: loss_gradient(self.likelihood, z, self.y_query)[None])[0]
+
+    def _rows(self, params: Params, x: Tensor, seeds: Callable[[Tensor], Tensor]) -> Tensor:
+        """Gradients of ``seeds(outputs)[k, i] . outputs[i]``, ``(k, n, d)`` in float64."""
+        buffers = {name: _double(b) for name, b in self.network.named_buffers()}
+        params, x = {name: _double(p.detach()) for name, p in params.items()}, _double(x)
+
+        def call(params: Params, x: Tensor) -> Tensor:
+            return self.outputs({**buffers, **params}, x)
+
+        with torch.no_grad():
+            outputs = call(params, x)
+        return pull_back(call, params, x, seeds(outputs))
+
+
+class TrainedTask(NetworkTask):
+    """A network that gradient steps have trained."""
+
+    @abstractmethod
+    def trajectory(self, checkpoints: int) -> list[tuple[float, Params]]:
+        r"""The training that is asked about, in segments of equal length.
+
+        Returns:
+            For each segment the time :math:`\sum_t \eta_t` that gradient flow on the sum of the losses needs for it,
+            and the parameters at its end.
+        """
+
 
 class Attributor(ABC):
     """Scores training examples for queries.
 
     Attributes:
         exact: The scores are the influence above, in sign and in scale, wherever the Hessian is positive definite.
+        needs: The kind of task that it can attribute.
         trainings: How often it trains, beside the training that is asked about.
     """
 
     exact: ClassVar[bool] = False
+    needs: type[Task] = Task
     trainings: int = 0
 
     @abstractmethod
     def __call__(self, task: Task, params: Params) -> Tensor:
         """Scores ``(n_query, n_train)`` at fitted parameters; positive: removing the example raises the query loss."""
+
+
+def _jacobian(function: Callable[[Params], Tensor], params: Params) -> Tensor:
+    """By reverse differentiation of the whole: simple, and slow where each value depends on its own example only."""
+    return torch.func.jacrev(lambda vector: function(unflatten(vector, params)))(flatten(params))
+
+
+def _double(x: Tensor) -> Tensor:
+    return x.double() if x.is_floating_point() else x

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch
 from torch import Tensor
 
-from sciml.influence.base import Params
+if TYPE_CHECKING:
+    from sciml.influence.base import Params  # which needs this module
 
 
 def flatten(params: Params) -> Tensor:

@@ -1,0 +1,59 @@
+r"""Influence with the exact generalised Gauss-Newton matrix (GGN), solved in the space of the training outputs.
+
+.. math:: I_{qi} = \nabla m_q^T (R^T R + (\lambda + \delta) I)^{-1} \nabla\ell_i, \qquad
+          R^T R = \sum_i J_i^T (\nabla_z^2\ell_i) J_i,
+
+Koh and Liang (2017), *Understanding Black-box Predictions via Influence Functions*, eq. 2, with the GGN for the Hessian
+as in Bae et al. (2022), *If Influence Functions are the Answer, Then What is the Question?*, in the sign and scale of
+:mod:`sciml.influence.base`. One Gram matrix of the rows R and one Cholesky factor in float64
+(:mod:`sciml.linalg.woodbury`), so that the smaller of rows and parameters counts: no approximation of the curvature is
+made, where Kronecker-factored attributors make two.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar, final
+
+from torch import Tensor
+
+from sciml.errors import ConfigError, RunError
+from sciml.influence.base import Attributor, Params, Task
+from sciml.linalg.woodbury import Woodbury
+
+
+@final
+class GGN(Attributor):
+    r"""Dense rows, dual solve.
+
+    Args:
+        damping: :math:`\delta` in units of the mean eigenvalue of the undamped matrix, over all parameters: its
+            trace by their number. With 0, the decay of the task must be positive.
+        memory: Gigabytes that the rows and the gradients may take.
+
+    Raises:
+        ConfigError: The damping is negative.
+    """
+
+    exact: ClassVar[bool] = False
+
+    def __init__(self, *, damping: float = 0.1, memory: float = 8.0) -> None:
+        if not damping >= 0:
+            raise ConfigError(f"influence.attributor.damping is {damping}; it must not be negative")
+        self.damping, self.memory = damping, memory
+
+    def __call__(self, task: Task, params: Params) -> Tensor:
+        size = sum(p.numel() for p in params.values())
+        needed = 8e-9 * size * (task.n_train + task.n_query)
+        if needed > self.memory:
+            raise RunError(
+                f"attributor ggn: gradients of {task.n_train} + {task.n_query} examples for {size} parameters take"
+                f" {needed:.1f} GB and more; choose influence/attributor=ekfac, or raise influence.attributor.memory"
+            )
+        rows = task.jacobian(params)
+        damping = task.decay + self.damping * float(rows.square().sum()) / rows.shape[1]
+        if damping <= 0:
+            raise RunError("attributor ggn: the task has no decay, so influence.attributor.damping must be positive")
+        try:
+            return Woodbury(rows, damping).quadratic(task.query_gradients(params), task.gradients(params))
+        except ValueError as error:
+            raise RunError(f"attributor ggn: {error}") from error
