@@ -11,7 +11,7 @@ from typing import Any
 
 from sciml.errors import UsageError
 
-_NOT_GROUPS = ("table/",)
+_NOT_GROUPS = ("table/", "launcher/")
 
 
 def configs(config_dir: str | None = None) -> list[str]:

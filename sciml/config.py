@@ -182,6 +182,24 @@ def check(
     return family_of(tree)
 
 
+def check_node(node: Mapping[str, Any], key: str, *, trust: Iterable[str] = ()) -> None:
+    """Hold a part of a config, which stands for itself, against the constructors that it names.
+
+    Args:
+        node: The part, resolved; its ``_target_`` says what it makes.
+        key: What messages call it.
+        trust: Packages that the user trusts.
+
+    Raises:
+        ConfigError: Something is wrong; all that was found, one line each.
+    """
+    problems = [message for _, message in _node(node, None, key, tuple(trust))]
+    if "_target_" not in node:
+        problems.insert(0, f"{key} names no class: its _target_ is missing")
+    if problems:
+        raise ConfigError("\n".join(dict.fromkeys(problems)))
+
+
 def _top_level(tree: Mapping[str, Any], raw: Mapping[str, Any] | None) -> Iterator[tuple[str, str]]:
     known = [*base_keys(), *FAMILIES, *SHARED, "trainer"]
     for key in (*base_keys(), "trainer"):

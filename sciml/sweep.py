@@ -1,0 +1,418 @@
+"""A sweep: runs that were frozen together and given to a launcher.
+
+Freezing a run files its resolved config in its run folder, where ``sciml resume`` finds it too: what is
+edited afterwards, a config or an experiment, changes nothing. The sweep's own folder,
+``<outputs>/.sweeps/<name>/``, holds ``sweep.json`` (what was asked for, the runs, and who was given them)
+and what the launcher writes: scripts, and the output of each task.
+
+How a run goes is never filed here: that is in the run's folder, see :mod:`sciml.standing`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import socket
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from sciml.config import Tree, did_you_mean, digest
+from sciml.errors import UsageError
+from sciml.folder import RunFolder, disk_error, run_folder, write_atomically
+from sciml.launcher.base import Launcher
+
+FOLDER = ".sweeps"
+_FILE = "sweep.json"
+
+
+@dataclass(frozen=True)
+class Draft:
+    """A composed run.
+
+    Args:
+        tree: The resolved config.
+        experiment: Name of the experiment.
+        choices: Which file each config group was filled from.
+        label: The overrides in which it differs from the others of its sweep.
+        command: The command line that makes this run alone.
+    """
+
+    tree: Tree
+    experiment: str
+    choices: Mapping[str, str]
+    label: str
+    command: str
+
+    @property
+    def folder(self) -> RunFolder:
+        """The folder that this run owns."""
+        return run_folder(Path(self.tree["outputs"]), self.experiment, digest(self.tree), self.tree["seed"])
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run of a sweep, frozen.
+
+    Args:
+        index: Its number in the sweep.
+        label: The overrides in which it differs from the others.
+        experiment: Name of the experiment.
+        seed: Its seed.
+        folder: Its run folder, relative to the outputs.
+        steps: Optimiser steps; 0 if it does not train.
+        threads: CPU threads that it uses.
+    """
+
+    index: int
+    label: str
+    experiment: str
+    seed: int
+    folder: str
+    steps: int
+    threads: int
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a launcher was given to do in one go.
+
+    Args:
+        runs: Numbers of its runs.
+        id: As the scheduler knows it; empty where there is none.
+        log: Where its output goes, relative to the sweep's folder.
+    """
+
+    runs: tuple[int, ...]
+    id: str
+    log: str
+
+
+@dataclass(frozen=True)
+class Submission:
+    """One time that runs of the sweep were given to a launcher.
+
+    Args:
+        time: When, in seconds since 1970.
+        launcher: Name of the launcher.
+        settings: Its settings.
+        waits: Whether the runs end with the process that submitted them.
+        host: Where that process is.
+        pid: Its number.
+        tasks: What was given.
+    """
+
+    time: float
+    launcher: str
+    settings: Mapping[str, Any]
+    waits: bool
+    host: str
+    pid: int
+    tasks: tuple[Task, ...]
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """What is on file about a sweep.
+
+    Args:
+        path: Its folder.
+        command: The command line.
+        time: When it was made, in seconds since 1970.
+        commit: Commit of the source tree, and whether it had changes.
+        trust: Packages that its configs may build from.
+        runs: The runs.
+        submissions: In their order.
+        cancelled: When the user cancelled a run, by its number.
+    """
+
+    path: Path
+    command: str
+    time: float
+    commit: Mapping[str, Any]
+    trust: tuple[str, ...]
+    runs: tuple[Run, ...]
+    submissions: tuple[Submission, ...] = ()
+    cancelled: Mapping[int, float] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """What the user calls it."""
+        return self.path.name
+
+    @property
+    def outputs(self) -> Path:
+        """Root of the run folders."""
+        return self.path.parent.parent
+
+    def folder(self, run: Run) -> RunFolder:
+        """Where a run lies."""
+        return RunFolder(self.outputs / run.folder)
+
+    def given(self, run: Run) -> tuple[Submission, Task] | None:
+        """The last submission of a run, and its task there."""
+        for submission in reversed(self.submissions):
+            for task in submission.tasks:
+                if run.index in task.runs:
+                    return submission, task
+        return None
+
+    def write(self) -> None:
+        """File it.
+
+        Raises:
+            RunError: The disk is full or the folder cannot be written.
+        """
+        record = {key: value for key, value in asdict(self).items() if key != "path"}
+        write_atomically(self.path / _FILE, json.dumps(record, indent=1) + "\n")
+
+
+def read(path: Path) -> Sweep:
+    """The sweep in a folder.
+
+    Raises:
+        UsageError: There is none, or its file is damaged.
+    """
+    file = path / _FILE
+    try:
+        record = json.loads(file.read_text())
+        submissions = tuple(
+            Submission(**{**given, "tasks": tuple(Task(**{**t, "runs": tuple(t["runs"])}) for t in given["tasks"])})
+            for given in record["submissions"]
+        )
+        return Sweep(
+            path,
+            command=record["command"],
+            time=record["time"],
+            commit=record["commit"],
+            trust=tuple(record["trust"]),
+            runs=tuple(Run(**run) for run in record["runs"]),
+            submissions=submissions,
+            cancelled={int(index): when for index, when in record["cancelled"].items()},
+        )
+    except FileNotFoundError:
+        raise UsageError(f"{path} is not a sweep: it has no {_FILE}") from None
+    except OSError as error:
+        raise UsageError(f"{file} cannot be read: {error.strerror or error}") from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UsageError(f"{file} is damaged: {type(error).__name__}: {error}") from error
+
+
+def names(outputs: Path) -> list[str]:
+    """Names of all sweeps, oldest first."""
+    files = [(file.parent.stat().st_mtime_ns, file.parent.name) for file in _files(outputs)]
+    times = {name: _time_in(name) for _, name in files}
+    return [name for _, name in sorted(files, key=lambda item: (times[item[1]], item[0]))]
+
+
+def _files(outputs: Path) -> list[Path]:
+    return [file for file in (outputs / FOLDER).glob(f"*/{_FILE}") if file.is_file()]
+
+
+def _time_in(name: str) -> str:
+    found = re.search(r"(\d{8}-\d{6})(-\d+)?$", name)
+    return found[0] if found else ""
+
+
+def find(text: str, outputs: Path) -> Sweep:
+    """The sweep that a user means: its folder, its name, or a part of its name.
+
+    Raises:
+        UsageError: No sweep or several match, or its file is damaged.
+    """
+    if (Path(text) / _FILE).is_file():
+        return read(Path(text))
+    known = names(outputs)
+    hits = [name for name in known if name == text] or [name for name in known if text in name]
+    if len(hits) == 1:
+        return read(outputs / FOLDER / hits[0])
+    if hits:
+        raise UsageError(f"{text} fits {len(hits)} sweeps: {', '.join(hits[-5:])}")
+    hint = did_you_mean(text, known) if known else f"; {outputs} holds no sweeps"
+    raise UsageError(f"there is no sweep {text}{hint}")
+
+
+def new_folder(outputs: Path, experiments: Sequence[str], now: datetime) -> Path:
+    """Make the folder of a new sweep, named after its experiment and the time.
+
+    Raises:
+        RunError: The outputs cannot be written.
+    """
+    different = list(dict.fromkeys(experiments))
+    stem = re.sub(r"[^\w.]+", "-", different[0]) if len(different) == 1 else f"{len(different)}-experiments"
+    base = outputs / FOLDER / f"{stem}-{now:%Y%m%d-%H%M%S}"
+    path, again = base, 1
+    while True:
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.mkdir()
+            return path
+        except FileExistsError:
+            if not path.parent.is_dir():
+                raise UsageError(f"cannot write {path}: {path.parent} is not a folder") from None
+            again += 1
+            path = base.with_name(f"{base.name}-{again}")
+        except OSError as error:
+            raise disk_error(error, path) from error
+
+
+class Freezing:
+    """Makes a sweep, and takes everything back if it is not submitted after all."""
+
+    def __init__(self) -> None:
+        self._undo: list[tuple[RunFolder, bool, Mapping[str, Any], bytes | None]] = []
+        self._path: Path | None = None
+
+    def freeze(
+        self,
+        drafts: Sequence[Draft],
+        outputs: Path,
+        command: str,
+        trust: tuple[str, ...],
+        commit: Mapping[str, Any],
+        *,
+        force: bool = False,
+    ) -> Sweep:
+        """File the runs and the sweep.
+
+        Args:
+            drafts: The runs.
+            outputs: Root of the run folders.
+            command: The command line.
+            trust: Packages that the configs may build from.
+            commit: Of the source tree.
+            force: Repeat those that are finished; a row is kept as ``row.previous.json``.
+
+        Raises:
+            RunError: The disk is full or the outputs cannot be written.
+        """
+        now = time.time()
+        self._path = path = new_folder(outputs, [d.experiment for d in drafts], datetime.fromtimestamp(now))
+        runs = []
+        for index, draft in enumerate(drafts):
+            folder = draft.folder
+            row = folder.row.read_bytes() if folder.row.exists() else None
+            self._undo.append((folder, not folder.path.exists(), folder.read_status(), row))
+            folder.create()
+            if not set_damaged_aside(folder) and force:
+                folder.set_aside()
+            kept = {key: value for key, value in draft.tree.items() if key != "outputs"}
+            folder.write_config({"experiment": draft.experiment, "choices": dict(draft.choices), "config": kept})
+            folder.update_status(state="queued", sweep=path.name, command=draft.command, error=None)
+            runs.append(
+                Run(
+                    index=index,
+                    label=draft.label,
+                    experiment=draft.experiment,
+                    seed=draft.tree["seed"],
+                    folder=folder.path.relative_to(outputs).as_posix(),
+                    steps=draft.tree["trainer"].get("max_steps") or 0,
+                    threads=draft.tree["threads"],
+                )
+            )
+        sweep = Sweep(path, command, now, dict(commit), trust, tuple(runs))
+        sweep.write()
+        return sweep
+
+    def take_back(self) -> None:
+        """As if it had never been."""
+        for folder, fresh, status, row in reversed(self._undo):
+            if row is not None and not folder.row.exists():
+                write_atomically(folder.row, row)
+            if fresh:
+                shutil.rmtree(folder.path, ignore_errors=True)
+                _remove_empty(folder.path.parent)
+            elif status:
+                folder.update_status(**{"error": None, "sweep": None, **status})
+            else:
+                folder.status.unlink(missing_ok=True)
+        if self._path is not None:
+            shutil.rmtree(self._path, ignore_errors=True)
+            _remove_empty(self._path.parent)
+
+
+@contextmanager
+def freezing() -> Iterator[Freezing]:
+    """Freeze and submit within this block; an exception in it leaves nothing behind."""
+    made = Freezing()
+    try:
+        yield made
+    except BaseException:
+        made.take_back()
+        raise
+
+
+def _remove_empty(folder: Path) -> None:
+    try:
+        while True:  # ends at the first folder that holds something
+            folder.rmdir()
+            folder = folder.parent
+    except OSError:
+        return
+
+
+def set_damaged_aside(folder: RunFolder) -> bool:
+    """Make room for a run whose row cannot be read; the file is kept as ``row.damaged.json``."""
+    try:
+        folder.read_row()
+    except UsageError:
+        folder.row.replace(folder.row.with_name("row.damaged.json"))
+        return True
+    return False
+
+
+def submit(sweep: Sweep, runs: Sequence[Run], launcher: Launcher, name: str, settings: Mapping[str, Any]) -> Sweep:
+    """Give runs to a launcher that does not wait, and file under which ids.
+
+    Args:
+        sweep: Their sweep.
+        runs: Those to do.
+        launcher: Where to.
+        name: Its name.
+        settings: Its settings, for the record.
+
+    Returns:
+        The sweep with its new submission.
+
+    Raises:
+        UsageError: The scheduler refuses; nothing was started.
+        RunError: It does not answer, or the record cannot be written.
+    """
+    packs = packed(runs, launcher.runs_per_task)
+    title = f"{sweep.name}.{len(sweep.submissions) + 1}"
+    commands = [command_of(sweep, pack) for pack in packs]
+    ids = launcher.launch(commands, sweep.path.resolve(), title)
+    tasks = [
+        Task(tuple(run.index for run in pack), task, launcher.log(Path(), title, i, task).as_posix())
+        for i, (pack, task) in enumerate(zip(packs, ids, strict=True))
+    ]
+    return record(sweep, launcher, name, settings, tasks)
+
+
+def record(sweep: Sweep, launcher: Launcher, name: str, settings: Mapping[str, Any], tasks: Sequence[Task]) -> Sweep:
+    """File a submission."""
+    submission = Submission(
+        time.time(), name, dict(settings), launcher.waits, socket.gethostname(), os.getpid(), tuple(tasks)
+    )
+    given = {index for task in tasks for index in task.runs}
+    left = {index: when for index, when in sweep.cancelled.items() if index not in given}
+    sweep = replace(sweep, submissions=(*sweep.submissions, submission), cancelled=left)
+    sweep.write()
+    return sweep
+
+
+def packed(runs: Sequence[Run], size: int) -> list[Sequence[Run]]:
+    """Runs in tasks of ``size``."""
+    return [runs[i : i + size] for i in range(0, len(runs), size)]
+
+
+def command_of(sweep: Sweep, runs: Sequence[Run]) -> list[str]:
+    """The command line that makes these runs of a sweep."""
+    return [sys.executable, "-m", "sciml.cli.job", str(sweep.path.resolve()), *(str(run.index) for run in runs)]
