@@ -87,6 +87,8 @@ class Task:
         from hydra.core.hydra_config import HydraConfig
         from omegaconf import OmegaConf
 
+        from .runs import requeued
+
         runtime = HydraConfig.get()
         # Unresolved: an interpolation in an override is for the config, not for Hydra's list of overrides.
         job: list[str] = OmegaConf.to_container(runtime.overrides.task, resolve=False)  # type: ignore[assignment]
@@ -94,6 +96,7 @@ class Task:
         try:
             with nullcontext(self.stop) if self.stop else StopSignal() as stop:
                 ended |= self._run(cfg, job, dict(runtime.runtime.choices), stop)
+                ended |= requeued(ended, stop)
         finally:
             if path := os.environ.get(_RESULTS):
                 with open(path, "a", encoding="utf-8") as file:

@@ -28,7 +28,8 @@ def perform(request: Request, stop: StopSignal | None = None, *, resuming: bool 
         resuming: Whether the user asked to go on with this run, not to make it.
 
     Returns:
-        ``state`` (done, found, refused, failed, stopped), exit ``code``, and ``folder``, ``metrics`` or ``error``.
+        ``state`` (done, found, refused, failed, stopped), exit ``code``, and ``folder``, ``metrics`` or ``error``;
+        with ``signum`` if a signal stopped it.
     """
     from sciml.run import execute
     from sciml.signals import exit_code
@@ -42,7 +43,8 @@ def perform(request: Request, stop: StopSignal | None = None, *, resuming: bool 
     except Stopped as stopped:
         screen.note(f"stopped by signal {stopped.signum}; go on with: sciml resume {stopped.folder}")
         error = f"stopped by signal {stopped.signum}"
-        return {"state": "stopped", "code": exit_code(stopped.signum), "folder": stopped.folder, "error": error}
+        code = exit_code(stopped.signum)
+        return {"state": "stopped", "code": code, "folder": stopped.folder, "error": error, "signum": stopped.signum}
     except KeyboardInterrupt:
         folder = str(request.folder.path)
         screen.note(f"interrupted; go on from the last checkpoint with: sciml resume {folder}")
@@ -124,14 +126,41 @@ def evaluate_run(text: str, checkpoint: str, trust: Sequence[str], outputs: str)
 def resume_run(text: str, trust: Sequence[str], outputs: str) -> int:
     """``sciml resume``: returns the exit code."""
     from sciml.folder import find
+    from sciml.signals import StopSignal
 
     from .launch import trusted
 
     try:
-        return go_on(find(text, Path(outputs)), trusted(trust))["code"]
+        with StopSignal() as stop:
+            return requeued(go_on(find(text, Path(outputs)), trusted(trust), stop), stop)["code"]
     except UsageError as error:
         screen.error(str(error))
         return 2
+
+
+def requeued(ended: dict[str, Any], stop: StopSignal) -> dict[str, Any]:
+    """Have the scheduler run the job again that this process runs in, if the run ended for that.
+
+    Args:
+        ended: What :func:`perform` returned.
+        stop: The signals that were watched meanwhile.
+
+    Returns:
+        The same with the exit code that follows.
+
+    Raises:
+        SystemExit: Where submitit started this process: its own handler ends it.
+    """
+    import signal
+
+    from sciml.requeue import after
+
+    if "signum" not in ended:
+        return ended
+    code, line = after(ended["signum"], stop.earlier(signal.SIGUSR2))
+    if line:
+        screen.note(line)
+    return {**ended, "code": code}
 
 
 def go_on(folder: RunFolder, trust: tuple[str, ...], stop: StopSignal | None = None) -> dict[str, Any]:

@@ -7,6 +7,7 @@ Ctrl-C does not wait.
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 from collections.abc import Callable
@@ -20,6 +21,15 @@ REQUEUE = 75  # EX_TEMPFAIL: not failed, wants to run again
 def exit_code(signum: int) -> int:
     """Exit code of a run that a signal stopped: 130, 143, or 75 for a scheduler that shall requeue it."""
     return REQUEUE if signum == signal.SIGUSR2 else 128 + signum
+
+
+def shield() -> None:
+    """In a job of SLURM's, have a notice that comes while nothing is there to be saved not end this process.
+
+    To be called before imports that take long; the run that follows watches for itself.
+    """
+    if "SLURM_JOB_ID" in os.environ and signal.getsignal(signal.SIGUSR2) is signal.SIG_DFL:
+        signal.signal(signal.SIGUSR2, signal.SIG_IGN)
 
 
 class StopSignal:
@@ -42,6 +52,11 @@ class StopSignal:
             for number in SIGNALS:
                 signal.signal(number, self.note)
 
+    def earlier(self, number: signal.Signals) -> Callable[[int, Any], Any] | None:
+        """The handler that somebody else had installed in Python before; None if nobody did."""
+        handler = self._before.get(number)
+        return handler if callable(handler) and handler is not signal.default_int_handler else None
+
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
@@ -53,6 +68,7 @@ class StopSignal:
         """The handler."""
         if self.signum == signal.SIGINT == signum:
             raise KeyboardInterrupt
-        self.signum = signum
+        if self.signum != signal.SIGUSR2:  # the notice stays one when its time is up while the run still saves
+            self.signum = signum
         if self.act is not None:
             self.act()
