@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 
     from .cells import Job
 
+_FORMATS = ("text", "md", "json", "csv", "latex", "html")
 WIDE = 200  # columns of a table that does not go to a terminal
 _FIXED = {
     "seed": "the seeds of a table come with its budget",
@@ -41,6 +44,8 @@ def make_table(
     outputs: str,
     config_dir: str | None,
     trust: Sequence[str],
+    seeds: int | None = None,
+    only: Sequence[str] = (),
 ) -> int:
     """Make a paper's table; returns the exit code.
 
@@ -50,27 +55,28 @@ def make_table(
         budget: One of the table's budgets.
         run: Run what is missing; otherwise only read rows.
         jobs: Runs side by side; 0 for one per core.
-        form: text, md, json or csv.
+        form: text, md, json, csv, latex or html.
         outputs: Root of the run folders.
         config_dir: The user's folder of configs.
         trust: Packages whose classes the runs may build.
+        seeds: How many seeds; None for those of the budget.
+        only: Rows to make, beside floors and ceilings; all if empty.
     """
-    from sciml.render import FORMATS
-
     try:
-        _known("format", form, FORMATS)
+        _known("format", form, _FORMATS)
         table = find_table(name, config_dir)
         _known("budget", budget, table.budgets)
+        table = _with_seeds(_with_rows(table, only), budget, seeds)
         for key in map(key_of, overrides):
             if key in _FIXED:
                 raise UsageError(f"{key} cannot be overridden here: {_FIXED[key]}")
         plan = planned(table, budget, overrides, Path(outputs), config_dir)
         code = _run_missing(table, plan, jobs, outputs, config_dir, trust) if run else 0
-        report = _report(table, budget, overrides, plan, config_dir)
+        report, folders = _report(table, budget, overrides, plan, config_dir)
+        _print(report, folders, form)
     except UsageError as error:
         screen.error(str(error))
         return 2
-    _print(report, form)
     for message in report.damaged:
         screen.error(f"left out: {message}; remove the file to run this cell again")
     lacking = any(len(result.seeds) < len(result.cell.seeds) for result in report.results)
@@ -177,12 +183,53 @@ def _describe(table: Table, cell: Cell, folder: RunFolder) -> Callable[[], str]:
     return describe
 
 
-def _report(table: Table, budget: str, extra: Sequence[str], plan: Sequence[Planned], config_dir: str | None) -> Report:
+def judged(
+    table: Table, budget: str, outputs: Path, config_dir: str | None
+) -> tuple[Report, dict[tuple[str, str, int], RunFolder]]:
+    """A table from the rows there are, and the run folder for each row name, column name and seed.
+
+    Raises:
+        UsageError: A cell does not compose, or a row lacks the metric that the table asks for.
+    """
+    return _report(table, budget, (), planned(table, budget, (), outputs, config_dir), config_dir)
+
+
+def _report(
+    table: Table, budget: str, extra: Sequence[str], plan: Sequence[Planned], config_dir: str | None
+) -> tuple[Report, dict[tuple[str, str, int], RunFolder]]:
     from sciml.verdict import collect
 
     folders = {(p.cell.row.name, p.cell.column.name, seed): f for p in plan for seed, f in p.folders.items()}
     chosen = table.budgets[budget]
-    return collect(table, citation(table.paper, config_dir), chosen, extra, [p.cell for p in plan], folders)
+    report = collect(table, citation(table.paper, config_dir), chosen, extra, [p.cell for p in plan], folders)
+    return report, folders
+
+
+def _with_rows(table: Table, only: Sequence[str]) -> Table:
+    """The table with the rows named by the user, and those that methods are judged against."""
+    if not only:
+        return table
+    names = {row.name.lower(): row.name for row in table.rows}
+    for name in only:
+        if name.lower() not in names:
+            listed = ", ".join(row.name for row in table.rows)
+            raise UsageError(
+                f"{table.file} has no row '{name}'{did_you_mean(name, names.values())}\nits rows: {listed}"
+            )
+    wanted = {names[name.lower()] for name in only}
+    return replace(table, rows=tuple(row for row in table.rows if row.kind != "method" or row.name in wanted))
+
+
+def _with_seeds(table: Table, budget: str, seeds: int | None) -> Table:
+    """The table with as many seeds as the user asks for: those of the budget first, then the next free ones."""
+    if seeds is None:
+        return table
+    if seeds < 1:
+        raise UsageError(f"--seeds must be at least 1, not {seeds}")
+    chosen = table.budgets[budget]
+    further = (seed for seed in itertools.count() if seed not in chosen.seeds)
+    listed = tuple(itertools.islice(itertools.chain(chosen.seeds, further), seeds))
+    return replace(table, budgets={**table.budgets, budget: replace(chosen, seeds=listed)})
 
 
 def citation(paper: str, config_dir: str | None) -> str:
@@ -192,17 +239,25 @@ def citation(paper: str, config_dir: str | None) -> str:
     return ". ".join(str(part) for part in (authors, tree.get("title"), tree.get("venue"), tree.get("url")) if part)
 
 
-def _print(report: Report, form: str) -> None:
-    from sciml.render import FORMATS, as_text
+def _print(report: Report, folders: Mapping[tuple[str, str, int], RunFolder], form: str) -> None:
+    from sciml import render
 
-    write = FORMATS[form]
-    if write is not None:
+    if form == "html":
+        from sciml.report.gather import table_data
+        from sciml.report.page import page
+
+        print(page([table_data(report, folders)], [], report.damaged, title=report.table.name))
+    elif form == "latex":
+        from sciml.latex import as_latex
+
+        print(as_latex(report), end="")
+    elif write := {"md": render.as_markdown, "json": render.as_json, "csv": render.as_csv}.get(form):
         print(write(report), end="")
-        return
-    console = screen.out()
-    if not console.is_terminal and "COLUMNS" not in os.environ:
-        console.width = WIDE
-    as_text(report, console)
+    else:
+        console = screen.out()
+        if not console.is_terminal and "COLUMNS" not in os.environ:
+            console.width = WIDE
+        render.as_text(report, console)
 
 
 def _known(what: str, word: str, options: Iterable[str]) -> None:

@@ -10,7 +10,7 @@ import csv
 import io
 import json
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 from rich.console import Console, Group, RenderableType
@@ -22,7 +22,7 @@ from sciml.grid import PAPER, merge
 from sciml.verdict import Report, Result
 
 WARNING = "not comparable with reported ones"
-_MARKS = {"method": "", "floor": "floor", "ceiling": "ceiling"}
+MARKS = {"method": "", "floor": "floor", "ceiling": "ceiling"}
 _STYLES = {"reproduced": "green", "better": "bold green", "missing": "red", "short": "yellow"}
 
 
@@ -86,18 +86,18 @@ def as_csv(report: Report) -> str:
 
 def as_markdown(report: Report) -> str:
     """A heading, what the reader must know, one table per column of the paper's table, remarks."""
-    lines = [f"## {report.table.title}", "", *(f"{line}  " for line in _above(report)), ""]
+    lines = [f"## {report.table.title}", "", *(f"{line}  " for line in above(report)), ""]
     for column in report.table.columns:
         if len(report.table.columns) > 1:
             lines += [f"### {column.name}", ""]
-        head = _head(report, column.metric.unit)
+        head = heading(report, column.metric.unit)
         lines += [_md(head), _md(["---", *["---:"] * 4, "---"])]
         for result in report.of(column):
-            mark = _MARKS[result.cell.row.kind]
-            name, *rest = _line(result)
+            mark = MARKS[result.cell.row.kind]
+            name, *rest = fields(result)
             lines.append(_md([f"{name} *({mark})*" if mark else name, *rest]))
         lines.append("")
-    lines += [f"- {line}" for line in _below(report)]
+    lines += [f"- {line}" for line in below(report)]
     return "\n".join(lines).rstrip() + "\n"
 
 
@@ -107,44 +107,38 @@ def as_text(report: Report, console: Console) -> None:
         console.print(part, soft_wrap=not isinstance(part, RichTable))
 
 
-FORMATS: dict[str, Callable[[Report], str] | None] = {
-    "text": None,  # printed by as_text, which needs to know the terminal
-    "md": as_markdown,
-    "json": as_json,
-    "csv": as_csv,
-}
-
-
 def _text(report: Report) -> Iterator[RenderableType]:
     yield Text(report.table.title, style="bold")
-    for line in _above(report):
+    for line in above(report):
         yield Text(line, style="bold yellow" if line.endswith(WARNING) else "dim")
     for column in report.table.columns:
         several = len(report.table.columns) > 1
         grid = RichTable(title=escape(column.name) if several else None, title_justify="left", header_style="bold")
-        for i, name in enumerate(_head(report, column.metric.unit)):
+        for i, name in enumerate(heading(report, column.metric.unit)):
             grid.add_column(escape(name), justify="right" if 0 < i < 5 else "left", overflow="fold")
         kind = None
         for result in report.of(column):
             if kind is not None and (kind == "method") != (result.cell.row.kind == "method"):
                 grid.add_section()
             kind = result.cell.row.kind
-            name, was, got, *rest, judged = map(escape, _line(result))
-            mark = f" [dim]({_MARKS[kind]})[/]" if kind != "method" else ""
+            name, was, got, *rest, judged = map(escape, fields(result))
+            mark = f" [dim]({MARKS[kind]})[/]" if kind != "method" else ""
             style = _STYLES.get(result.verdict.split()[0], "dim")
             grid.add_row(f"{name}{mark}", was, f"[bold]{got}[/]", *rest, f"[{style}]{judged}[/]")
         yield grid
-    remarks = [Text(line) for line in _below(report)]
+    remarks = [Text(line) for line in below(report)]
     if remarks:
         yield Group(*remarks)
 
 
-def _head(report: Report, unit: str) -> list[str]:
+def heading(report: Report, unit: str) -> list[str]:
+    """Names of the printed columns."""
     suffix = f" [{unit}]" if unit else ""
     return ["method", f"reported{suffix}", f"obtained{suffix}", "seeds", "s/run", "verdict"]
 
 
-def _line(result: Result) -> list[str]:
+def fields(result: Result) -> list[str]:
+    """One printed line: method, reported, obtained, seeds, seconds a run, verdict."""
     wanted, have = len(result.cell.seeds), len(result.seeds)
     return [
         result.cell.row.name,
@@ -156,7 +150,8 @@ def _line(result: Result) -> list[str]:
     ]
 
 
-def _above(report: Report) -> Iterator[str]:
+def above(report: Report) -> Iterator[str]:
+    """What a reader must know before the numbers."""
     table, budget = report.table, report.budget
     yield report.citation
     overrides = " ".join(merge(budget.overrides, report.extra)) or "as the experiment has it"
@@ -171,7 +166,8 @@ def _above(report: Report) -> Iterator[str]:
         yield f"reproduced: within {tolerance} of the reported value"
 
 
-def _below(report: Report) -> Iterator[str]:
+def below(report: Report) -> Iterator[str]:
+    """What follows from the numbers, and what was left out."""
     several = len(report.table.columns) > 1
     for order in report.orderings:
         sign = " < " if order.column.metric.better == "lower" else " > "
@@ -196,5 +192,5 @@ def _below(report: Report) -> Iterator[str]:
         yield f"left out: {message}"
 
 
-def _md(fields: list[str]) -> str:
-    return "| " + " | ".join(field.replace("|", "\\|") for field in fields) + " |"
+def _md(entries: list[str]) -> str:
+    return "| " + " | ".join(entry.replace("|", "\\|") for entry in entries) + " |"
