@@ -1,0 +1,250 @@
+"""``sciml sweep --optuna N``: a search for hyper-parameters in a space written in Hydra's syntax."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sciml.config import digest
+from sciml.errors import RunError, Stopped, UsageError
+from sciml.signals import StopSignal, exit_code
+
+from . import screen
+
+if TYPE_CHECKING:
+    from sciml.search import Study, Trial
+    from sciml.space import Direction
+
+HELD_OUT = "val/loss"
+
+
+def search(
+    overrides: Sequence[str],
+    trials: int,
+    *,
+    objective: str | None = None,
+    direction: str = "minimize",
+    launcher: str = "local",
+    launcher_overrides: Sequence[str] = (),
+    jobs: int = 0,
+    config_dir: str | None = None,
+    trust: Sequence[str] = (),
+    outputs: str = "outputs",
+) -> int:
+    """Search until there are ``trials`` trials in all; returns the exit code.
+
+    Args:
+        overrides: Of the experiment; those with several values, ranges or intervals are the space.
+        trials: In all, with those of before; 0 only shows what there is.
+        objective: Metric of the row; None for the lowest held-out loss.
+        direction: ``minimize`` or ``maximize``.
+        launcher: Where the workers run.
+        launcher_overrides: Settings of the launcher.
+        jobs: Workers side by side; 0: one, which learns the most from each trial.
+        config_dir: The user's folder of configs.
+        trust: Packages whose classes the runs may build.
+        outputs: Root of the run folders.
+    """
+    from .explain import explain
+    from .launch import trusted
+    from .origin import mistakes
+
+    if find_spec("optuna") is None:
+        screen.error("a search needs Optuna, which is not installed: pip install 'sciml[optuna]'")
+        return 2
+    try:
+        metric, towards = _asked(objective, direction, trials)
+        packages = trusted(trust)
+        study, count = _open(overrides, metric, towards, config_dir, packages, outputs)
+    except RunError as error:
+        screen.error(str(error))
+        return 1
+    except mistakes() as error:
+        screen.error(explain(error, overrides, config_dir))
+        return 2
+    total = int(min(trials, count))
+    options = [*(["--config-dir", config_dir] if config_dir else []), *(f"--trust={name}" for name in trust)]
+    try:
+        code = _run(study, total, launcher, launcher_overrides, jobs, packages)
+        if code is not None:
+            return _close(study, total, options, config_dir) or code
+        return 0
+    except Stopped as stopped:
+        screen.note("stopped; the same command goes on from here")
+        return exit_code(stopped.signum)
+    except (UsageError, RunError) as error:
+        screen.error(str(error))
+        return 2 if isinstance(error, UsageError) else 1
+    except KeyboardInterrupt:
+        screen.error("interrupted; the same command goes on from here")
+        return 130
+
+
+def _asked(objective: str | None, direction: str, trials: int) -> tuple[str | None, Direction]:
+    if direction not in ("minimize", "maximize"):
+        raise UsageError(f"there is no direction {direction}: choose minimize or maximize")
+    if trials < 0:
+        raise UsageError(f"there cannot be {trials} trials; 0 shows those that are there")
+    objective = None if objective == HELD_OUT else objective
+    if objective is None and direction == "maximize":
+        raise UsageError("the held-out loss is minimised; name a metric to maximise: --objective METRIC")
+    return objective, direction
+
+
+def _open(
+    overrides: Sequence[str],
+    objective: str | None,
+    direction: Direction,
+    config_dir: str | None,
+    packages: tuple[str, ...],
+    outputs: str,
+) -> tuple[Study, float]:
+    from sciml.search import create
+    from sciml.searchspec import relatives
+    from sciml.space import size
+
+    from .search_space import plan
+
+    spec, frozen, named = plan(
+        overrides, objective=objective, direction=direction, config_dir=config_dir, trust=packages
+    )
+    study, new = create(Path(named or outputs), spec, frozen)
+    if not new:
+        found = study.trials(probe=True)
+        left = sum(trial.state == "left" for trial in found)
+        remark = f", {left} of them left by a worker that is gone" if left else ""
+        screen.note(f"search {spec.name}: {len(found)} trials are there{remark}")
+    else:
+        others = relatives(study.outputs, spec)
+        differs = f"; another {' and '.join(others[0][1])} than in {others[0][0]}" if others and others[0][1] else ""
+        screen.note(f"new search {spec.name}{differs}")
+        for parameter in spec.space:
+            screen.note(f"  {parameter}")
+    return study, size(spec.space)
+
+
+def _run(
+    study: Study,
+    total: int,
+    launcher: str,
+    launcher_overrides: Sequence[str],
+    jobs: int,
+    packages: tuple[str, ...],
+) -> int | None:
+    """Work until there are ``total`` trials; the exit code, or None where workers were sent away to do it."""
+    todo = total - sum(trial.state in ("done", "failed") for trial in study.trials())
+    if todo <= 0:
+        return 0
+    width = max(1, min(jobs, todo))
+    if launcher == "local":
+        return _alone(study, total, packages) if width == 1 else _together(study, total, width, packages)
+    return _away(study, total, launcher, launcher_overrides, width, packages)
+
+
+def _alone(study: Study, total: int, packages: tuple[str, ...]) -> int:
+    from .search_watch import Lines
+    from .search_worker import work
+
+    console = screen.err()
+    lines = Lines(study, total, console)
+    with StopSignal() as stop:
+        work(
+            study,
+            total,
+            trust=packages,
+            wait=True,
+            stop=stop,
+            console=console if console.is_terminal else None,
+            heard=lines.update,
+        )
+    return 0
+
+
+def _together(study: Study, total: int, width: int, packages: tuple[str, ...]) -> int:
+    from sciml.launcher.local import Local, Process
+
+    from .search_watch import watching
+
+    threads = study.configs()[0].raw.get("threads")
+    workers = [
+        Process(
+            command=_worker(study, total, packages, wait=True),
+            log=study.folder / f"worker-{i}.log",
+            threads=threads if isinstance(threads, int) else 1,
+        )
+        for i in range(width)
+    ]
+    with watching(study, total) as view:
+        Local(jobs=width).run(workers, view)
+        view.update()
+    failed = list(dict.fromkeys(worker.error for worker in workers if worker.state == "failed"))
+    for error in failed:
+        screen.error(f"a worker ended: {error}")
+    return int(bool(failed))
+
+
+def _worker(study: Study, total: int, packages: tuple[str, ...], *, wait: bool) -> list[str]:
+    options = [*(["--wait"] if wait else []), *(f"--trust={name}" for name in packages)]
+    module = "sciml.cli.search_worker"
+    return [sys.executable, "-m", module, str(study.folder), f"--trials={total}", *options]
+
+
+def _away(
+    study: Study,
+    total: int,
+    launcher: str,
+    launcher_overrides: Sequence[str],
+    width: int,
+    packages: tuple[str, ...],
+) -> int | None:
+    raise UsageError(f"there is no launcher {launcher}")
+
+
+def _close(study: Study, total: int, options: Sequence[str], config_dir: str | None) -> int:
+    """The report; the exit code."""
+    from sciml.search import ENOUGH
+
+    from .search_report import best, command_line, show, write
+
+    figures = write(study)
+    show(study)
+    trials = study.trials()
+    done = sum(trial.state == "done" for trial in trials)
+    found = best(study)
+    if found is None:
+        if total:
+            screen.error(f"none of {len(trials)} trials is done")
+        return int(bool(total))
+    overrides, trial = found
+    print(f"best: {command_line(study, overrides, options)}")
+    if not _same(study, overrides, trial, config_dir):
+        screen.note("the configs were edited since this search was made: that command is another run by now")
+    if study.spec.objective is not None:
+        screen.note(
+            f"chosen by {study.spec.objective}, which the test measures: for the best trial it is too good;"
+            " measure that one again on other data or seeds"
+        )
+    if not any(path.name == "importance.png" for path in figures):
+        few = f"{done} of {ENOUGH} trials are done" if done < ENOUGH else "all trials are equally good"
+        screen.note(f"no importance of the parameters: {few}")
+    files = ["trials.csv", "trials.json", *(path.name for path in figures)]
+    screen.note(f"in {study.folder}: {', '.join(files)}")
+    return int(sum(trial.state in ("done", "failed") for trial in trials) < total)
+
+
+def _same(study: Study, overrides: Sequence[str], trial: Trial, config_dir: str | None) -> bool:
+    """Whether the command still makes the run that the trial was."""
+    from hydra import compose
+
+    from .origin import hydra_session, mistakes
+    from .request import plain
+
+    try:
+        with hydra_session(config_dir):
+            tree = plain(compose("config", [*overrides, f"seed={study.spec.seeds[0]}"]))[0]
+    except mistakes():
+        return False
+    return Path(trial.runs[0]).name.startswith(f"{digest(tree)}-")
