@@ -191,7 +191,7 @@ def _smaller(path: Path) -> tuple[str, bytes]:
     if picture.width > WIDTH:
         picture = picture.resize((WIDTH, round(picture.height * WIDTH / picture.width)))
     buffer = io.BytesIO()
-    picture.save(buffer, "WEBP", quality=85)
+    picture.save(buffer, "WEBP", quality=85, method=2)  # a third of the time of the default for a tenth more bytes
     data = buffer.getvalue()
     return ("webp", data) if len(data) < len(original) else ("png", original)
 
