@@ -16,10 +16,10 @@ from sciml.config import check, target
 from sciml.errors import ConfigError, UsageError
 
 from .configs import configs
+from .expand import Composer, expand, varying
 from .origin import hydra_session, place_of
 from .request import plain
 
-COMPOSED = 64  # jobs of our own configs composed beforehand; of a larger sweep the first stand for the others
 _HYDRAS_OWN = ("hydra._internal.core_plugins.", "hydra.experimental.callbacks.", "hydra_plugins.")
 _HANDLERS = ("logging.", "colorlog.", "rich.")
 _STREAMS = ("ext://sys.stdout", "ext://sys.stderr")
@@ -44,11 +44,14 @@ def check_jobs(overrides: Sequence[str], config_dir: str | None, trust: Sequence
 
     strangers = foreign(overrides, config_dir)
     with hydra_session(config_dir):
-        jobs = _split(overrides) if multirun else [list(overrides)]
-        for job in jobs if strangers else jobs[:COMPOSED]:
-            cfg = compose("config", job, return_hydra_config=True)
+        jobs = expand(overrides) if multirun else [list(overrides)]
+        composer = Composer()
+        for job in jobs:
             if strangers:
+                cfg = compose("config", job, return_hydra_config=True)
                 _check_hydra_node(cfg, trust)
+            else:
+                cfg, _ = composer(job)
             if multirun:
                 _check_run(cfg, job, jobs, trust)
     own_sweeper = any(override.lstrip("+").startswith("hydra/sweeper=") for override in overrides)
@@ -63,22 +66,6 @@ def _check_run(cfg: Any, job: Sequence[str], jobs: Sequence[Sequence[str]], trus
     except UsageError as error:
         label = f"job {' '.join(varying(job, jobs))}: " if len(jobs) > 1 else ""
         raise ConfigError(f"{label}{error}") from error
-
-
-def varying(job: Sequence[str], jobs: Sequence[Sequence[str]]) -> list[str]:
-    """The overrides in which a job differs from the others of its sweep."""
-    common = set.intersection(*map(set, jobs)) if len(jobs) > 1 else set()
-    return [override for override in job if override not in common]
-
-
-def _split(overrides: Sequence[str]) -> list[list[str]]:
-    from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
-    from hydra.core.global_hydra import GlobalHydra
-    from hydra.core.override_parser.overrides_parser import OverridesParser
-
-    parser = OverridesParser.create(config_loader=GlobalHydra.instance().config_loader())
-    parsed = parser.parse_overrides(list(overrides))
-    return [job for batch in BasicSweeper.split_arguments(parsed, None) for job in batch]
 
 
 def shadowed(config_dir: str) -> list[str]:

@@ -83,7 +83,7 @@ def jobs(ended: Sequence[Mapping[str, Any]], *, lost: int) -> None:
     from rich.markup import escape
     from rich.table import Table
 
-    from .jobs import varying
+    from .expand import varying
 
     every = [job["overrides"] for job in ended]
     table = Table(box=None, title_justify="left")
