@@ -1,0 +1,34 @@
+r"""Influence with the diagonal of the generalised Gauss-Newton matrix in the parameters as they are.
+
+.. math:: I_{qi} = \sum_j \frac{(\nabla m_q)_j\,(\nabla\ell_i)_j}{\Lambda_j + \lambda}, \qquad
+          \Lambda_j = \sum_{ki} (J_i^T s_{ki})_j^2 .
+
+The usual cheap baseline; it knows no correlation of parameters.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar, final
+
+from sciml.influence.kronecker.attributor import Kronecker
+
+
+@final
+class Diagonal(Kronecker):
+    """EK-FAC with nothing rotated; arguments as there, without those for the rotation."""
+
+    rotate: ClassVar[bool] = False
+    spectrum: ClassVar[str] = "second_moment"
+
+    def __init__(
+        self,
+        *,
+        damping: float = 0.1,
+        curvature: str = "auto",
+        samples: int = 8,
+        batch_size: int = 1024,
+        precision: str = "float32",
+    ) -> None:
+        super().__init__(
+            damping=damping, curvature=curvature, samples=samples, batch_size=batch_size, precision=precision
+        )

@@ -1,0 +1,181 @@
+r"""What all attributors share whose curvature is diagonal in a Kronecker-factored basis, the trivial ones included.
+
+.. math:: I_{qi} = \sum_{\text{blocks}} \big\langle \tilde P_q,\; \tilde P_i / (\Lambda + \lambda + \delta\bar\Lambda)
+          \big\rangle, \qquad \tilde P = Q_G^T P\, Q_A,
+
+P the gradient of an example for a block, :math:`\Lambda` the curvature of the *sum* of the training losses in the
+basis, :math:`\lambda` the decay of the task, and :math:`\delta` the damping in units of the mean eigenvalue
+:math:`\bar\Lambda` of the block: 0.1, the heuristic of Grosse et al. (2023), *Studying Large Language Model
+Generalization with Influence Functions*. A loss that is a mean over n examples has 1/n of this curvature, and 1/n of
+the decay belongs to it; the damping, being relative, stays.
+"""
+
+from __future__ import annotations
+
+from abc import ABC
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from sciml.data.stream import stream
+from sciml.errors import ConfigError, RunError
+from sciml.influence.base import Attributor, NetworkTask, Params, Task
+from sciml.influence.capture import Capture
+from sciml.influence.curvature import check
+from sciml.influence.kronecker.index import Block, Index, Recipe, build, gradients
+from sciml.influence.score import Examples, compress, dense, pairs, separable, separate
+
+PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+SHARING = ("expand", "reduce")
+
+
+class Kronecker(Attributor, ABC):
+    """One training pass or two, then scores for any queries.
+
+    Args:
+        damping: Delta, times the mean eigenvalue of each block.
+        curvature: ``auto``, ``exact``, ``monte_carlo`` or ``empirical``; see :mod:`sciml.influence.curvature`.
+        samples: Draws for an example, for ``monte_carlo``.
+        sharing: ``expand`` or ``reduce``; see :mod:`sciml.influence.kronecker.basis`.
+        batch_size: Examples at once.
+        precision: Of the products in scores: ``float32`` (that of the network, for one in float64) or ``bfloat16``.
+        rank: Outer products that stand for 1/Lambda; 0 is exact.
+        rescore: So many scores of each query, those largest in magnitude, are computed again exactly, where ``rank``
+            or ``query_rank`` made them approximate.
+        query_rank: Rank to which the queries' preconditioned gradients are compressed; 0 does not.
+
+    Raises:
+        ConfigError: A parameter is not one of the above.
+    """
+
+    needs: type[Task] = NetworkTask
+    rotate: ClassVar[bool]
+    spectrum: ClassVar[str]
+    normalise: ClassVar[bool] = False
+
+    def __init__(
+        self,
+        *,
+        damping: float = 0.1,
+        curvature: str = "auto",
+        samples: int = 8,
+        sharing: str = "expand",
+        batch_size: int = 1024,
+        precision: str = "float32",
+        rank: int = 0,
+        rescore: int = 0,
+        query_rank: int = 0,
+    ) -> None:
+        check(curvature, samples)
+        for name, value, known in (("sharing", sharing, SHARING), ("precision", precision, tuple(PRECISIONS))):
+            if value not in known:
+                raise ConfigError(f"influence.attributor.{name}: unknown '{value}'; one of {', '.join(known)}")
+        sizes = {"damping": damping, "rank": rank, "rescore": rescore, "query_rank": query_rank}
+        for name, number in sizes.items():
+            if not number >= 0:
+                raise ConfigError(f"influence.attributor.{name} is {number}; it must not be negative")
+        if batch_size < 1:
+            raise ConfigError(f"influence.attributor.batch_size is {batch_size}; it must be at least 1")
+        if rank > 0 and query_rank > 0:
+            raise ConfigError("influence.attributor: rank and query_rank are two approximations of one thing; set one")
+        self.damping, self.precision = damping, PRECISIONS[precision]
+        self.rank, self.rescore, self.query_rank = rank, rescore, query_rank
+        self.recipe = Recipe(
+            rotate=self.rotate,
+            spectrum=self.spectrum,
+            curvature=curvature,
+            samples=samples,
+            sharing=sharing,
+            batch_size=batch_size,
+        )
+
+    def __call__(self, task: Task, params: Params) -> Tensor:
+        if not isinstance(task, NetworkTask):
+            raise RunError(
+                f"attributor {type(self).__name__} needs a {self.needs.__name__}, and {type(task).__name__} is none;"
+                " choose influence/attributor=ggn"
+            )
+        capture = Capture(task, params)
+        index = build(task, capture, self.recipe)
+        query = gradients(task, capture, task.x_query, task.y_query, task.mask_query, index, self.recipe.batch_size)
+        return self.scores(index, query, task.decay)
+
+    def scores(self, index: Index, query: dict[str, Examples], decay: float) -> Tensor:
+        """Scores ``(q, n)`` from what the training pass left and gradients of queries in its bases."""
+        inverses = {name: self._inverse(name, block, decay) for name, block in index.items()}
+        parts = [self._block(block.train, query[name], *inverses[name]) for name, block in index.items()]
+        scores = torch.stack(parts).sum(0)
+        if self.rescore > 0 and (self.rank > 0 or self.query_rank > 0):
+            self._rescore(scores, index, query, inverses)
+        if self.normalise:
+            for dim, sets in enumerate((query, {name: block.train for name, block in index.items()})):
+                norms = torch.stack([examples.square_norms() for examples in sets.values()]).sum(0).sqrt()
+                scores /= norms.clamp(min=torch.finfo(norms.dtype).tiny).unsqueeze(1 - dim)
+        return scores
+
+    def _inverse(self, name: str, block: Block, decay: float) -> tuple[Tensor, float]:
+        """Lambda, and what is added to it before it is inverted."""
+        if self.spectrum == "one":
+            return block.spectrum, 0.0
+        mean = float(block.spectrum.mean())
+        added = decay + self.damping * mean
+        if not added > 0 and not float(block.spectrum.min()) > 0:
+            if mean > 0:
+                raise RunError(
+                    f"the curvature of {name} has no inverse: the task has no decay, so influence.attributor.damping"
+                    " must be positive"
+                )
+            added = 1.0  # neither curvature nor gradients: contributes nothing
+        return block.spectrum, added
+
+    def _block(self, train: Examples, query: Examples, spectrum: Tensor, added: float) -> Tensor:
+        precision = self.precision if query.inputs.dtype == torch.float32 else query.inputs.dtype
+        if self.spectrum == "one":
+            return (
+                pairs(query, train, precision)
+                if _cheaper(query, train)
+                else dense(query, train, spectrum.to(query.inputs), precision)
+            )
+        inverse = (1 / (spectrum + added)).to(query.inputs)
+        if self.rank > 0 and query.grads is not None and self.rank < min(query.sizes):
+            u, v = (w.to(query.inputs) for w in separable(spectrum, added, self.rank))
+            scaled = separate(query, u, v)
+            if _cheaper(scaled, train):
+                return pairs(scaled, train, precision)
+        if 0 < self.query_rank < min(query.sizes):
+            small = compress(query, inverse, self.query_rank, stream("query compression"))
+            return pairs(small, train, precision)
+        return dense(query, train, inverse, precision)
+
+    def _rescore(
+        self, scores: Tensor, index: Index, query: dict[str, Examples], inverses: dict[str, tuple[Tensor, float]]
+    ) -> None:
+        """Exact scores for the examples with the largest ones, in place."""
+        best = scores.abs().topk(min(self.rescore, scores.shape[1]), dim=1).indices
+        for q, examples in enumerate(best):
+            exact = torch.zeros(len(examples)).to(scores)
+            for name, block in index.items():
+                spectrum, added = inverses[name]
+                one = query[name][slice(q, q + 1)]
+                inverse = (1 / (spectrum + added)).to(scores)
+                weighted = Examples(one.gradients() * inverse, None)
+                exact += _against(weighted, block.train[examples])
+            scores[q, examples] = exact
+
+
+def _cheaper(query: Examples, train: Examples) -> bool:
+    """Whether outer products take fewer multiplications than gradients."""
+    if query.grads is None or train.grads is None:
+        return False
+    d_out, d_in = train.sizes
+    products = query.inputs.shape[1] * train.inputs.shape[1] * (d_out + d_in)
+    return products < d_out * d_in
+
+
+def _against(one: Examples, train: Examples) -> Tensor:
+    """Inner products of one gradient with those of some examples, ``(n,)``."""
+    matrix = one.inputs[0]
+    if train.grads is None:
+        return (train.inputs * matrix).sum((1, 2))
+    return ((train.grads @ matrix) * train.inputs).sum((1, 2))
