@@ -5,9 +5,11 @@ import torch
 from hydra import compose, initialize_config_module
 from hydra.utils import instantiate
 from lightning.pytorch import Trainer, seed_everything
+from torch import Tensor
 
 from sciml.errors import RunError
 from sciml.influence.base import Attributor, Params, Task
+from sciml.influence.evaluation.base import Evaluation, Findings
 from sciml.influence.module import Attribution
 from sciml.influence.task.ridge import Ridge
 
@@ -20,58 +22,57 @@ def run(module: Attribution) -> dict[str, float]:
     return {name: float(value) for name, value in trainer.callback_metrics.items()}
 
 
-class Oracle(Attributor):
-    """Leaves out and fits again, one example after the other; then scales what it saw."""
+class Counting(Attributor):
+    """Says which query and which example; needs a gradient for it."""
 
-    def __init__(self, scale: float = 1.0) -> None:
-        self.scale = scale
+    trainings = 3
 
-    def __call__(self, task: Task, params: Params) -> torch.Tensor:
-        columns = []
-        for i in range(task.n_train):
-            weights = torch.ones(1, task.n_train)
-            weights[0, i] = 0
-            left_out = {name: p[0] for name, p in task.fit(weights).items()}
-            columns.append(self.scale * (task.measure(left_out) - task.measure(params)))
-        return torch.stack(columns, dim=1)
+    def __call__(self, task: Task, params: Params) -> Tensor:
+        theta = params["theta"].clone().requires_grad_()
+        theta.sum().backward()
+        assert theta.grad is not None
+        return theta.grad[0] * torch.arange(task.n_query * task.n_train).reshape(task.n_query, task.n_train)
 
 
-def attribution(attributor: Attributor, **parameters: int) -> Attribution:
+class Recording(Evaluation):
+    def __call__(self, task: Task, params: Params, scores: Tensor) -> Findings:
+        self.seen = task, params, scores
+        return Findings({"mean": float(scores.mean())}, retrainings=7)
+
+
+def attribution(attributor: Attributor) -> Attribution:
     seed_everything(0, verbose=False)
-    return Attribution(task=Ridge(n_train=20, n_query=6), attributor=attributor, **parameters)
+    return Attribution(task=Ridge(n_train=20, n_query=6), attributor=attributor, evaluation=Recording())
 
 
-@pytest.mark.parametrize("batch_size", [256, 7])
-def test_actual_leave_one_out_scores_one_everywhere(batch_size: int) -> None:
-    module = attribution(Oracle(), batch_size=batch_size)
-    assert run(module) == pytest.approx({"spearman": 1, "pearson": 1, "scale_ratio": 1})
-    assert module.cost() == {"retrainings": 21}
-    assert set(module.figures()) == {"predicted_against_actual"}
-
-
-def test_sign_and_scale_are_seen() -> None:
-    assert run(attribution(Oracle(-2.0))) == pytest.approx({"spearman": -1, "pearson": -1, "scale_ratio": -0.5})
-
-
-class Cubed(Attributor):
-    def __call__(self, task: Task, params: Params) -> torch.Tensor:
-        return Oracle()(task, params) ** 3
-
-
-def test_spearman_sees_the_order_and_pearson_the_values() -> None:
-    found = run(attribution(Cubed()))
-    assert found["spearman"] == pytest.approx(1)
-    assert found["pearson"] < 0.98
+def test_the_evaluation_gets_scores_at_the_fitted_parameters_and_its_findings_are_filed() -> None:
+    module = attribution(Counting())
+    assert run(module) == {"mean": 59.5}
+    assert isinstance(module.evaluation, Recording)
+    task, params, scores = module.evaluation.seen
+    assert torch.equal(params["theta"], task.fit(torch.ones(1, 20))["theta"][0])
+    assert scores[1, 0] == 20
+    cost = module.cost()
+    assert cost.pop("attributor_seconds") >= 0
+    assert cost == {"retrainings": 7, "attributor_trainings": 3}
+    assert module.figures() == {}
 
 
 class Transposed(Attributor):
-    def __call__(self, task: Task, params: Params) -> torch.Tensor:
+    def __call__(self, task: Task, params: Params) -> Tensor:
         return torch.zeros(task.n_train, task.n_query)
 
 
-def test_scores_of_the_wrong_shape_are_refused() -> None:
+class Undefined(Attributor):
+    def __call__(self, task: Task, params: Params) -> Tensor:
+        return torch.full((task.n_query, task.n_train), torch.nan)
+
+
+def test_scores_of_the_wrong_shape_and_scores_that_are_not_finite_are_refused() -> None:
     with pytest.raises(RunError, match=r"Transposed returned scores \(20, 6\)"):
         run(attribution(Transposed()))
+    with pytest.raises(RunError, match="Undefined returned scores that are not finite"):
+        run(attribution(Undefined()))
 
 
 def test_the_baseline_experiment_separates_floor_and_ceiling() -> None:

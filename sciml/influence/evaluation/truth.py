@@ -1,0 +1,75 @@
+"""What training again with other weights of the examples really does to the measurements.
+
+The same for all attributors that are judged on one task with one seed, so it is kept where the run keeps generated
+data: the first of them pays for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Generator, Tensor
+
+from sciml.data import cache
+from sciml.influence.base import Task
+from sciml.influence.retraining import checksum
+
+VERSION = 1  # of the training in lock step: raise it when its numbers change
+
+
+def retrained(task: Task, weights: Tensor, repeats: Iterable[int], batch_size: int) -> Tensor:
+    """Train with every row of weights, and measure.
+
+    Args:
+        task: What is trained.
+        weights: ``(runs, n_train)``.
+        repeats: Which of the independent trainings.
+        batch_size: Trainings at once.
+
+    Returns:
+        Measurements ``(repeats, runs, n_query)`` on the CPU.
+    """
+    return torch.stack([_kept(task, weights, repeat, batch_size) for repeat in repeats])
+
+
+def _kept(task: Task, weights: Tensor, repeat: int, batch_size: int) -> Tensor:
+    root, identity = cache.folder(), task.identity()
+    if root is None or identity is None:
+        return _measured(task, weights, repeat, batch_size)
+    settings = {
+        "task": identity,
+        "weights": checksum(weights),
+        "repeat": repeat,
+        "batch_size": batch_size,  # the order of additions depends on it
+        "torch": str(torch.__version__),
+        "device": _device(task).type,
+    }
+
+    def generate(path: Path) -> None:
+        with open(path, "wb") as file:
+            np.save(file, _measured(task, weights, repeat, batch_size).numpy(), allow_pickle=False)
+
+    path = cache.entry(root, "retraining", settings, version=VERSION, generate=generate)
+    with open(path, "rb") as file:
+        return torch.from_numpy(np.load(file, allow_pickle=False))
+
+
+def _measured(task: Task, weights: Tensor, repeat: int, batch_size: int) -> Tensor:
+    measure = torch.func.vmap(task.measure)
+    with torch.no_grad():
+        parts = weights.to(_device(task)).split(batch_size)
+        return torch.cat([measure(task.fit(part, repeat=repeat)).cpu() for part in parts])
+
+
+def _device(task: Task) -> torch.device:
+    first = next(iter(task.buffers()), None)
+    return first.device if first is not None else torch.device("cpu")
+
+
+def subsets(number: int, n: int, kept: int, generator: Generator) -> Tensor:
+    """Random subsets of equal size as weights 0 and 1, ``(number, n)``."""
+    order = torch.rand(number, n, generator=generator, dtype=torch.float64).argsort(dim=1)
+    return torch.zeros(number, n).scatter_(1, order[:, :kept], 1.0)

@@ -1,0 +1,72 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from supervised_toy import toy
+
+from sciml.data.stream import stream
+from sciml.errors import ConfigError, RunError
+from sciml.influence.base import Params
+from sciml.influence.evaluation.pbrf import PBRF
+from sciml.influence.flat import flatten, unflatten
+from sciml.influence.task.ridge import Ridge
+from sciml.influence.task.supervised import Supervised
+
+
+def fitted(task: Supervised) -> Params:
+    return {name: p[0] for name, p in task.fit(torch.ones(1, 30)).items()}
+
+
+def test_for_a_linear_model_the_response_is_in_closed_form() -> None:
+    """Bregman terms are quadratic there: (G + delta - x x^T) shift = r x, by Sherman and Morrison."""
+    task = toy(network=torch.nn.Linear, standardise=True)
+    params = fitted(task)
+    x = torch.cat([task.x, torch.ones(30, 1)], 1)
+    gram = x.T @ x
+    delta = task.decay + 0.2 * float(gram.trace()) / 4
+    residual = (task.outputs(params, task.x) - task.y)[:, 0]
+    chosen = torch.randperm(30, generator=stream("pbrf"))[:5]
+    responses = torch.zeros(8, 30)
+    for i in chosen:
+        matrix = gram + delta * torch.eye(4) - torch.outer(x[i], x[i])
+        moved = flatten(params) + torch.linalg.solve(matrix, residual[i] * x[i])
+        responses[:, i] = task.measure(unflatten(moved, params)) - task.measure(params)
+    found = PBRF(examples=5, damping=0.2, tolerance=1e-9, batch_size=2)(task, params, responses)
+    assert found.metrics["pearson"] == pytest.approx(1, abs=1e-8)
+    assert found.metrics["spearman"] == pytest.approx(1)
+    assert found.metrics["scale_ratio"] == pytest.approx(1, abs=1e-8)
+    assert found.metrics["residual"] < 1e-9
+    assert found.retrainings == 5
+
+
+@pytest.mark.parametrize("classes", [0, 3])
+def test_the_response_is_a_minimum_of_the_objective_written_out(classes: int) -> None:
+    task = toy(classes=classes)
+    params = fitted(task)
+    evaluation = PBRF(examples=3, damping=0.1, tolerance=1e-8)
+    theta, _ = evaluation._respond(task, params, torch.tensor([4, 9, 11]))
+    start = task.outputs(params, task.x).detach().requires_grad_()
+    slope = torch.autograd.grad(task.likelihood.loss(start, task.y).sum(), start)[0]
+    rows = task.jacobian(params)
+    delta = task.decay + 0.1 * float(rows.square().sum()) / rows.shape[1]
+
+    def objective(theta: torch.Tensor, i: int) -> torch.Tensor:
+        z = task.outputs(unflatten(theta, params), task.x)
+        distance = task.likelihood.loss(z, task.y) - task.likelihood.loss(start.detach(), task.y)
+        distance = distance - (slope * (z - start.detach())).sum(1)
+        assert distance.min() > -1e-12
+        return distance.sum() - task.likelihood.loss(z, task.y)[i] + delta / 2 * (theta - flatten(params)).norm() ** 2
+
+    for k, i in enumerate((4, 9, 11)):
+        at = theta[k].clone().requires_grad_()
+        (gradient,) = torch.autograd.grad(objective(at, i), at)
+        assert gradient.norm() < 1e-6
+        assert objective(theta[k], i) < objective(flatten(params), i)
+
+
+def test_what_it_cannot_do_is_said() -> None:
+    with pytest.raises(ConfigError, match="needs a task with a network"):
+        PBRF()(Ridge(), {}, torch.zeros(32, 128))
+    task = toy()
+    with pytest.raises(RunError, match=r"is left after 1 steps"):
+        PBRF(iterations=1, tolerance=1e-12)(task, fitted(task), torch.zeros(8, 30))
