@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sciml.folder import replacing
+from sciml.files import replacing
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

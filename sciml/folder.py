@@ -5,6 +5,7 @@
 ``status.json``     state, step, process; rewritten while the run goes
 ``metrics.jsonl``   one line for each time metrics were logged
 ``last.ckpt``       where a stopped run goes on; ``best.ckpt`` has the lowest held-out loss
+``previous.ckpt``   the one before ``last.ckpt``, while the run is not complete: should that be damaged
 ``figures/*.png``   what the method draws after its test
 ``error.txt``       the full trace, when the run failed
 ``row.json``        the result; written last: a folder with a row is complete, one without resumable
@@ -13,8 +14,6 @@
 
 from __future__ import annotations
 
-import errno
-import fcntl
 import json
 import logging
 import os
@@ -23,53 +22,29 @@ import socket
 import time
 import traceback
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
 from sciml.errors import RunError, Stopped, UsageError
+from sciml.files import disk_error, exclusive, write_atomically
 
 log = logging.getLogger("sciml")
+# Where the run in progress looks for other runs. No part of its config: a result does not depend on where it lies.
+OUTPUTS: ContextVar[Path] = ContextVar("outputs", default=Path("outputs"))
 Row = dict[str, Any]
 _ROW_FIELDS: dict[str, type] = {"experiment": str, "family": str, "hash": str, "seed": int, "metrics": dict}
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """Write to the yielded path; when the block is over it takes the place of ``path`` in one step.
-
-    Raises:
-        RunError: The disk is full or the folder cannot be written; the old file is untouched.
-    """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+def placed(outputs: Path) -> Iterator[None]:
+    """Let ``outputs`` be the root of all runs while the block runs."""
+    token = OUTPUTS.set(outputs)
     try:
-        yield temporary
-        os.replace(temporary, path)
-    except OSError as error:
-        raise disk_error(error, path) from error
+        yield
     finally:
-        temporary.unlink(missing_ok=True)  # still there only if the block failed
-
-
-def write_atomically(path: Path, data: str | bytes) -> None:
-    """Replace a file in one step; a reader sees the old content or the new, never a part.
-
-    Raises:
-        RunError: The disk is full or the folder cannot be written; the old file is untouched.
-    """
-    with replacing(path) as temporary, open(temporary, "wb") as file:
-        file.write(data.encode() if isinstance(data, str) else data)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def disk_error(error: OSError, path: Path) -> RunError:
-    """An operating system's refusal, as one line that says what to do."""
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return RunError(f"no space left to write {path}; free some and run the same command again: it resumes")
-    if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM):
-        return RunError(f"cannot write {path}: {error.strerror}; choose another place with outputs=<folder>")
-    return RunError(f"cannot write {path}: {error.strerror or error}")
+        OUTPUTS.reset(token)
 
 
 class RunFolder:
@@ -86,6 +61,7 @@ class RunFolder:
         self.metrics = path / "metrics.jsonl"
         self.row = path / "row.json"
         self.last = path / "last.ckpt"
+        self.previous = path / "previous.ckpt"
         self.best = path / "best.ckpt"
         self.error = path / "error.txt"
         self.figures = path / "figures"
@@ -117,14 +93,16 @@ class RunFolder:
             raise disk_error(error, self.path / ".lock") from error
         with file:
             try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                exclusive(file, wait=False)
+                file.truncate(0)
+                file.write(f"process {os.getpid()} on {socket.gethostname()}")
+                file.flush()
             except BlockingIOError:
                 file.seek(0)
                 owner = file.read().strip() or "another process"
                 raise RunError(f"{self.path} is in use by {owner}; wait for it or stop it") from None
-            file.truncate(0)
-            file.write(f"process {os.getpid()} on {socket.gethostname()}")
-            file.flush()
+            except OSError as error:
+                raise disk_error(error, self.path / ".lock") from error
             yield
 
     @contextmanager
@@ -145,7 +123,8 @@ class RunFolder:
         try:
             yield
         except Stopped as stopped:
-            self.update_status(state="stopped", error=f"signal {stopped.signum}")
+            with suppress(RunError):  # the checkpoint is saved, and that is what counts
+                self.update_status(state="stopped", error=f"signal {stopped.signum}")
             raise
         except BaseException as error:
             try:
@@ -160,7 +139,7 @@ class RunFolder:
         """The last status; empty where there is none or it cannot be read."""
         try:
             status = json.loads(self.status.read_text())
-        except (FileNotFoundError, ValueError):
+        except (OSError, ValueError):
             return {}
         return status if isinstance(status, dict) else {}
 
@@ -177,8 +156,10 @@ class RunFolder:
         return read_row(self.row) if self.row.exists() else None
 
     def write_row(self, row: Mapping[str, Any]) -> None:
-        """File the result; from here on the run is complete."""
+        """File the result; from here on the run is complete, and has no use for the last checkpoint but one."""
         write_atomically(self.row, json.dumps(row, indent=1) + "\n")
+        with suppress(OSError):
+            self.previous.unlink(missing_ok=True)
 
     def read_config(self) -> dict[str, Any]:
         """The resolved config that the run was started with.
@@ -208,7 +189,7 @@ class RunFolder:
         """Make room for a repetition; the finished row is kept as ``row.previous.json``."""
         if self.row.exists():
             os.replace(self.row, self.row.with_name("row.previous.json"))
-        for path in (self.last, self.best, self.metrics, self.status, self.error):
+        for path in (self.last, self.previous, self.best, self.metrics, self.status, self.error):
             path.unlink(missing_ok=True)
 
     def cut_metrics(self, step: int) -> None:
@@ -248,20 +229,31 @@ def read_row(path: Path) -> Row:
     try:
         row = json.loads(path.read_text())
     except (OSError, ValueError) as error:
-        raise UsageError(f"{path} is damaged: {str(error).splitlines()[0]}") from error
+        raise _damaged_row(path, str(error).splitlines()[0]) from error
     if not isinstance(row, dict):
-        raise UsageError(f"{path} is damaged: it must hold one row, not {type(row).__name__}")
+        raise _damaged_row(path, f"it must hold one row, not {type(row).__name__}")
     for field, kind in _ROW_FIELDS.items():
         if not isinstance(row.get(field), kind):
-            raise UsageError(f"{path} is damaged: its field '{field}' must be {kind.__name__}")
+            raise _damaged_row(path, f"its field '{field}' must be {kind.__name__}")
     for name, value in row["metrics"].items():
         if isinstance(value, bool) or not isinstance(value, (int, float)) or value != value:
-            raise UsageError(f"{path} is damaged: its metric '{name}' is {value!r}, not a number")
+            raise _damaged_row(path, f"its metric '{name}' is {value!r}, not a number")
     return row
 
 
-def find(text: str, outputs: Path) -> RunFolder:
+def _damaged_row(path: Path, why: str) -> UsageError:
+    return UsageError(
+        f"{path} is damaged: {why}; delete it and run the same command again: the run ends anew from its checkpoint"
+    )
+
+
+def find(text: str, outputs: Path, seed: int | None = None) -> RunFolder:
     """The run that a user means: a folder, a file in it, or a part of its path below ``outputs``.
+
+    Args:
+        text: What the user wrote.
+        outputs: Root of all runs.
+        seed: Of several runs that fit, the one with this seed is meant, if it is only one.
 
     Raises:
         UsageError: No run or several match.
@@ -278,6 +270,8 @@ def find(text: str, outputs: Path) -> RunFolder:
     runs = sorted(p.parent for p in outputs.rglob("config.yaml"))
     names = [run.relative_to(outputs).as_posix() for run in runs]
     hits = [run for run, name in zip(runs, names, strict=True) if text in name]
+    if len(hits) > 1 and seed is not None:
+        hits = [hit for hit in hits if hit.name.endswith(f"-seed{seed}")] or hits
     if len(hits) == 1:
         return RunFolder(hits[0])
     if hits:

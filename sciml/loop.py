@@ -23,6 +23,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from sciml.errors import ConfigError, Diverged
+from sciml.parallel import ranks
 
 if TYPE_CHECKING:
     from lightning.pytorch import LightningModule
@@ -64,7 +65,8 @@ def run_steps(module: LightningModule, losses: Callable[[], tuple[Tensor, Terms]
     Args:
         module: A LightningModule with ``automatic_optimization = False`` and one optimiser.
         losses: Called once a step; returns the scalar to differentiate and the named loss terms
-            (scalars, same device), which are logged and watched for NaN and infinity.
+            (scalars, same device), which are logged and watched for NaN and infinity. With several ranks
+            the values are those of the whole batch, the gradients those of the rank's share.
         every: Chunk length in optimiser steps.
 
     Returns:
@@ -83,10 +85,14 @@ def run_steps(module: LightningModule, losses: Callable[[], tuple[Tensor, Terms]
         last = min(last, trainer.max_steps)
     history: list[Tensor] = []
     names: list[str] = []
+    group = ranks()
+    parameters = list(module.parameters()) if group.size > 1 else []
     for _ in range(first, last):
         optimizer.zero_grad()
         loss, terms = losses()
         loss.backward()
+        if parameters and group.step_together(parameters):
+            trainer.should_stop = True
         optimizer.step()
         if scheduler is not None:
             scheduler.step()

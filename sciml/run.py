@@ -1,4 +1,4 @@
-"""A run: from a composed config to one row. The only place where objects are built.
+"""A run: from a composed config to one row.
 
 ``execute`` trains and tests, ``evaluate`` tests again from a checkpoint, ``load`` rebuilds the module
 of a finished run. A run owns the folder ``<outputs>/<experiment>/<hash>-seed<n>``; a folder with a
@@ -16,22 +16,21 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import lightning
-from hydra.errors import InstantiationException
-from hydra.utils import instantiate
 from lightning.pytorch import LightningModule, Trainer
-from lightning.pytorch.plugins.environments import LightningEnvironment
-from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.utilities.model_helpers import is_overridden
 from rich.console import Console
 
 from sciml import checkpoint, provenance, track
+from sciml.build import check_shares, module_of, trainer_of
 from sciml.checkpoint import Checkpoint
-from sciml.config import RUNNERS, Origin, Tree, check, digest
+from sciml.config import Origin, Tree, check, digest
 from sciml.errors import ConfigError, RunError, Stopped, UsageError
-from sciml.folder import Row, RunFolder, run_folder
+from sciml.folder import Row, RunFolder, placed, run_folder
 from sciml.numerics import numerics, quiet
+from sciml.parallel import ALONE
+from sciml.place import place, wanted
 from sciml.progress import Bar
+from sciml.rendezvous import Meeting, following
 from sciml.signals import StopSignal
 
 log = logging.getLogger("sciml")
@@ -66,6 +65,11 @@ class Request:
         """The folder that this run owns."""
         return run_folder(Path(self.tree["outputs"]), self.experiment, digest(self.tree), self.tree["seed"])
 
+    def shipped(self) -> dict[str, Any]:
+        """What another process needs to take part in the run, as plain data."""
+        tree = {**self.tree, "outputs": str(Path(self.tree["outputs"]).resolve())}
+        return {"tree": tree, "raw": self.raw, "experiment": self.experiment, "trust": self.trust}
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -91,11 +95,24 @@ def execute(request: Request, console: Console | None = None, stop: StopSignal |
         ConfigError: The config must not be built.
         RunError: The run failed for a known reason, or another process owns its folder.
         Stopped: A signal stopped it; it can be resumed.
+        SystemExit: With the run's exit code, in each of several processes but the first.
     """
     family = check(request.tree, request.raw, trust=request.trust, origin=request.origin)
+    size, spot = wanted(request.tree["trainer"]), place()
+    # Of processes that were started together the first says what it found: it owns the folder.
+    if spot is None and not request.force and (row := request.folder.read_row()) is not None:
+        return Outcome(row, request.folder, found=True)
+    with nullcontext(stop) if stop else StopSignal() as watched:
+        meeting = Meeting(size, spot, watched, str(request.folder.path))
+        if meeting.follows:
+            with following(meeting):
+                _follow(request, family, meeting)
+        with meeting:
+            return _lead(request, family, meeting, console)
+
+
+def _lead(request: Request, family: str, meeting: Meeting, console: Console | None) -> Outcome:
     folder = request.folder
-    if not request.force and (row := folder.read_row()) is not None:
-        return Outcome(row, folder, found=True)
     with folder.nothing_if_refused(), folder.lock():
         # Once more: the process that owned the folder a moment ago may have finished it.
         if not request.force and (row := folder.read_row()) is not None:
@@ -105,13 +122,13 @@ def execute(request: Request, console: Console | None = None, stop: StopSignal |
         kept = {key: value for key, value in request.tree.items() if key != "outputs"}
         folder.write_config({"experiment": request.experiment, "choices": dict(request.choices), "config": kept})
         folder.error.unlink(missing_ok=True)
-        with folder.accounted(), nullcontext(stop) if stop else StopSignal() as watched:
-            row = _run(request, family, folder, watched, console)
+        with folder.accounted():
+            row = _run(request, family, meeting, console)
     return Outcome(row, folder, found=False)
 
 
-def _run(request: Request, family: str, folder: RunFolder, stop: StopSignal, console: Console | None) -> Row:
-    tree, seed = request.tree, request.tree["seed"]
+def _run(request: Request, family: str, meeting: Meeting, console: Console | None) -> Row:
+    tree, seed, folder, stop, ranks = request.tree, request.tree["seed"], request.folder, meeting.stop, meeting.ranks
     provenance.reset_peak_memory()
     started = datetime.now(UTC)
     code = provenance.commit()
@@ -119,28 +136,33 @@ def _run(request: Request, family: str, folder: RunFolder, stop: StopSignal, con
     wandb_id = before.get("wandb_id") or track.new_id()
     command = before.get("command") or request.command
     folder.update_status(wandb_id=wandb_id, command=command)
-    saver = Checkpoint(folder.last, folder.best, every_seconds=tree["checkpoint"]["every_seconds"], stop=stop)
-    state = checkpoint.read(folder.last) if folder.last.exists() else None
+    saver = Checkpoint(folder, every_seconds=tree["checkpoint"]["every_seconds"], stop=stop, ranks=ranks)
+    state = checkpoint.latest(folder)
     folder.cut_metrics(state["global_step"] if state else -1)
     tracker = track.Tracker(
         folder, tree, tree["track"], name=f"{request.experiment} {folder.path.name}", wandb_id=wandb_id
     )
     try:
-        with numerics(tree["threads"], tree["deterministic"]), quiet():
+        with numerics(tree["threads"], tree["deterministic"]), quiet(), placed(Path(tree["outputs"])):
             callbacks = [saver, *([Bar(console, f"{request.experiment} seed {seed}")] if console else [])]
-            trainer = _trainer(tree, tracker, callbacks)
+            trainer = tester = trainer_of(tree, tracker, callbacks, ranks, meeting.local_rank)
             tracker.step = lambda: trainer.global_step
-            module = _module(tree, family, trainer)
+            module = module_of(tree, family, trainer)
+            check_shares(module, ranks.size)
             if is_overridden("training_step", module):
+                meeting.begin(request.shipped(), {"resume": state is not None})
                 _fit(trainer, module, folder, resume=state is not None)
+                meeting.after_fit()
             if stop.signum is not None:
                 raise Stopped(stop.signum, str(folder.path))
-            metrics = _test(trainer, module, tracker)
+            if ranks.size > 1:  # what is left is this process's alone
+                tester = trainer_of(tree, tracker, [], ALONE, meeting.local_rank)
+            metrics = _test(tester, module, tracker)
             cost = {"steps": trainer.global_step, **_optional(module, "cost", {})}
             tracker.log_figures(_optional(module, "figures", {}))
             if folder.best.exists():
                 module.load_state_dict(checkpoint.read(folder.best)["state_dict"])
-                metrics |= _test(trainer, module, tracker, prefix="best/")
+                metrics |= _test(tester, module, tracker, prefix="best/")
             if stop.signum is not None:
                 raise Stopped(stop.signum, str(folder.path))
         row = {
@@ -155,6 +177,7 @@ def _run(request: Request, family: str, folder: RunFolder, stop: StopSignal, con
             "wall_seconds": round(saver.seconds(), 3),
             "peak_memory_mb": provenance.peak_memory(),
             "device": provenance.device_name(trainer.strategy.root_device.type),
+            **({"ranks": ranks.size} if ranks.size > 1 else {}),
             "threads": tree["threads"],
             "precision": str(trainer.precision),
             "choices": dict(request.choices),
@@ -168,6 +191,20 @@ def _run(request: Request, family: str, folder: RunFolder, stop: StopSignal, con
     finally:
         tracker.close()
     return row
+
+
+def _follow(request: Request, family: str, meeting: Meeting) -> None:
+    """Train along with rank 0, which has the folder, the terminal and the row."""
+    tree, folder = request.tree, request.folder
+    word = meeting.wait()
+    with numerics(tree["threads"], tree["deterministic"]), quiet(), placed(Path(tree["outputs"])):
+        saver = Checkpoint(
+            folder, every_seconds=tree["checkpoint"]["every_seconds"], stop=meeting.stop, ranks=meeting.ranks
+        )
+        trainer = trainer_of(tree, None, [saver], meeting.ranks, meeting.local_rank)
+        module = module_of(tree, family, trainer)
+        _fit(trainer, module, folder, resume=word["resume"])
+        meeting.after_fit()
 
 
 def _fit(trainer: Trainer, module: LightningModule, folder: RunFolder, *, resume: bool) -> None:
@@ -193,42 +230,6 @@ def _test(
     if not metrics:
         raise RunError(f"{type(module).__name__} logged no metric in its test: there is nothing to put into a row")
     return metrics
-
-
-def _module(tree: Tree, family: str, trainer: Trainer) -> LightningModule:
-    lightning.seed_everything(tree["seed"], workers=True, verbose=False)
-    try:
-        with trainer.precision_plugin.module_init_context():
-            module = instantiate(tree[family], _convert_="all")
-    except InstantiationException as error:
-        cause = error.__cause__
-        if isinstance(cause, (UsageError, RunError)):
-            raise cause from error
-        if isinstance(cause, (ValueError, TypeError)):
-            raise ConfigError(f"{_key_of(error, family)}: {cause}") from error
-        raise
-    if not isinstance(module, LightningModule):
-        raise ConfigError(f"{family}._target_ must be a LightningModule, not {type(module).__name__}")
-    return module
-
-
-def _key_of(error: InstantiationException, family: str) -> str:
-    _, _, key = str(error).partition("full_key: ")
-    return f"{family}.{key.strip()}" if key.strip() else family
-
-
-def _trainer(tree: Tree, tracker: track.Tracker | None, callbacks: list[Any]) -> Trainer:
-    settings = instantiate({**tree["trainer"], "_partial_": True}, _convert_="all")
-    mine = settings.keywords.pop("callbacks", None) or []
-    single = settings.keywords.get("devices") == 1 and settings.keywords.get("num_nodes", 1) == 1
-    # One device needs no cluster: without this Lightning takes over the scheduler's signals.
-    plugins = {"plugins": [LightningEnvironment()]} if single and "plugins" not in settings.keywords else {}
-    try:
-        return settings(
-            **{**RUNNERS, **({"logger": tracker} if tracker else {})}, callbacks=[*mine, *callbacks], **plugins
-        )
-    except (ValueError, TypeError, MisconfigurationException) as error:
-        raise ConfigError(f"trainer: {str(error).splitlines()[0]}") from error
 
 
 def _optional(module: LightningModule, name: str, default: Any) -> Any:
@@ -268,8 +269,9 @@ def evaluate(folder: RunFolder, which: str = "last", trust: Iterable[str] = ()) 
         UsageError: As for :func:`load`.
         RunError: A metric is not finite.
     """
-    tree = folder.read_config()["config"]
-    with numerics(tree["threads"], tree["deterministic"]), quiet():
+    stored = folder.read_config()
+    tree, outputs = stored["config"], folder.path.resolve().parents[len(Path(stored["experiment"]).parts)]
+    with numerics(tree["threads"], tree["deterministic"]), quiet(), placed(outputs):
         module, trainer = _rebuild(folder, which, trust)
         return _test(trainer, module, None)
 
@@ -280,8 +282,8 @@ def _rebuild(folder: RunFolder, which: str, trust: Iterable[str]) -> tuple[Light
     tree = folder.read_config()["config"]
     family = check({**tree, "outputs": "outputs"}, None, trust=trust)
     with quiet():
-        trainer = _trainer(tree, None, [])
-        module = _module(tree, family, trainer)
+        trainer = trainer_of(tree, None, [])
+        module = module_of(tree, family, trainer)
     if is_overridden("training_step", module):
         state = checkpoint.read(folder.last if which == "last" else folder.best)
         try:

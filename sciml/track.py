@@ -20,7 +20,8 @@ from typing import TYPE_CHECKING, Any
 from lightning.pytorch.loggers import Logger
 
 from sciml.errors import RunError
-from sciml.folder import RunFolder, disk_error
+from sciml.files import disk_error
+from sciml.folder import RunFolder
 
 if TYPE_CHECKING:
     from argparse import Namespace

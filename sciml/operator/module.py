@@ -24,6 +24,7 @@ from sciml.metric import relative_l2_each
 from sciml.operator.base import Dataset, Fields, Rollout
 from sciml.operator.evaluation import error_figure, errors_by_step, metrics, predict
 from sciml.operator.normalized import Normalized
+from sciml.parallel import check_network, check_rows, ranks
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -70,6 +71,7 @@ class Operator(LightningModule):
         self.optimizer, self.scheduler = optimizer, scheduler
         self.batch_size, self.log_every, self.val_every = batch_size, log_every, val_every
         self.evaluations = 0  # fields that training sent through the network
+        self._evaluated = torch.zeros((), dtype=torch.float64)  # by all ranks, not yet counted
         self._batches_stream, self._batches_state = stream("operator/batches"), None
         self._splits: dict[str, Fields] = {}
         self._errors: dict[str, Tensor] = {}
@@ -94,10 +96,28 @@ class Operator(LightningModule):
 
     def losses(self) -> tuple[Tensor, dict[str, Tensor]]:
         """The loss of the next batch."""
-        train, index = self.fields("train"), self.batches.next().to(self.device)
+        group, before = ranks(), self.evaluations
+        train, index = self.fields("train"), group.share(self.batches.next()).to(self.device)
         u, target = train.input[index], train.target[index]
         prediction = self.rollout(self._counted, u, target.shape[1])
-        return relative_l2_each(prediction, target).mean(), {}
+        loss = relative_l2_each(prediction, target).mean()
+        if group.size > 1:
+            # The mean over the batch, as the sum over the ranks of what each share adds to it.
+            added, counted = loss * (len(index) / self.batch_size), self.evaluations - before
+            loss, evaluated = group.total(torch.stack([added, added.new_tensor(counted)])).unbind()
+            self.evaluations = before
+            self._evaluated = self._evaluated + evaluated.detach()  # read when needed: a GPU is not waited for
+        return loss, {}
+
+    def check_shares(self, size: int) -> None:
+        check_rows({"a batch": self.batch_size}, size)
+        check_network(self.network)
+
+    def _count(self) -> int:
+        """Evaluations so far, those of the other ranks included."""
+        self.evaluations += round(float(self._evaluated))
+        self._evaluated = torch.zeros((), dtype=torch.float64)
+        return self.evaluations
 
     def _counted(self, u: Tensor) -> Tensor:
         self.evaluations += len(u)
@@ -137,7 +157,7 @@ class Operator(LightningModule):
         return [0]
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        checkpoint["operator"] = {"batches": self.batches.state_dict(), "evaluations": self.evaluations}
+        checkpoint["operator"] = {"batches": self.batches.state_dict(), "evaluations": self._count()}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         state = checkpoint["operator"]
@@ -147,7 +167,7 @@ class Operator(LightningModule):
 
     def cost(self) -> dict[str, int | float]:
         """Fields that training sent through the network."""
-        return {"network_evaluations": self.evaluations}
+        return {"network_evaluations": self._count()}
 
     def figures(self) -> dict[str, Figure]:
         """Error against step of every test."""

@@ -19,6 +19,7 @@ from torch.optim.lr_scheduler import LRScheduler
 from sciml.data.stream import stream
 from sciml.errors import ConfigError
 from sciml.loop import Endless, check_cadence, optimization, run_steps
+from sciml.parallel import check_network, check_rows, ranks
 from sciml.pinn.base import Collocation, Points, Problem, Weighting
 from sciml.pinn.evaluation import errors, solution_figures
 from sciml.pinn.jet import Jet
@@ -79,6 +80,7 @@ class Pinn(LightningModule):
         self.log_every, self.val_every, self.n_val = log_every, val_every, n_val
         self.jet = Jet(self.network)
         self.backward_passes = 0
+        self._evaluations = torch.zeros((), dtype=torch.float64)  # of all ranks, not yet counted
         self._alarms: list[str] = []
         self._generator, self._generator_state = stream("pinn/collocation"), None
         # Drawn from streams of their own, so that the held-out points are the same in every run.
@@ -103,13 +105,41 @@ class Pinn(LightningModule):
     def losses(self) -> tuple[Tensor, dict[str, Tensor]]:
         """The loss of a step and its terms; leaves the next step's points behind."""
         points, interior = self.points, self.problem.interior
-        residuals = self.problem.residuals(self.jet, points)
-        terms = {name: r.square().mean() for name, r in residuals.items()}
+        if ranks().size == 1:
+            residuals = self.problem.residuals(self.jet, points)
+            terms = {name: r.square().mean() for name, r in residuals.items()}
+            magnitude = _magnitude(residuals[interior].detach())
+        else:
+            terms, magnitude = self._shared(points)
         self._buffers[f"points_{interior}"] = self.collocation(
-            self.problem, self.jet, points[interior], _magnitude(residuals[interior].detach()), self._generator
+            self.problem, self.jet, points[interior], magnitude, self._generator
         )
         self.backward_passes += 1
         return self.weighting(terms), terms
+
+    def _shared(self, points: Points) -> tuple[dict[str, Tensor], Tensor]:
+        """Terms and interior magnitudes of all points, of which this rank evaluates its share: one exchange."""
+        group, before = ranks(), self.jet.evaluations
+        residuals = self.problem.residuals(self.jet, {name: group.share(x) for name, x in points.items()})
+        # The mean over all points, as the sum over the ranks of what each share adds to it.
+        added = [r.square().mean() * (len(r) / len(points[name])) for name, r in residuals.items()]
+        magnitude = _magnitude(residuals[self.problem.interior].detach())
+        own = [*added, added[0].new_tensor(self.jet.evaluations - before)]
+        everywhere = group.spread(magnitude, len(points[self.problem.interior]))
+        total = group.total(torch.cat([torch.stack(own), everywhere]))
+        self.jet.evaluations = before
+        self._evaluations = self._evaluations + total[len(added)].detach()  # read when needed: a GPU is not waited for
+        return dict(zip(residuals, total[: len(added)], strict=True)), total[len(own) :].detach()
+
+    def check_shares(self, size: int) -> None:
+        check_rows({f"condition '{name}'": len(x) for name, x in self.points.items()}, size)
+        check_network(self.network)
+
+    def _count(self) -> int:
+        """Evaluations so far, those of the other ranks included."""
+        self.jet.evaluations += round(float(self._evaluations))
+        self._evaluations = torch.zeros((), dtype=torch.float64)
+        return self.jet.evaluations
 
     def training_step(self, batch: int, batch_idx: int) -> None:
         self.log_dict(run_steps(self, self.losses, every=self.log_every))
@@ -153,7 +183,7 @@ class Pinn(LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["pinn"] = {
             "generator": self._generator.get_state(),
-            "evaluations": self.jet.evaluations,
+            "evaluations": self._count(),
             "backward_passes": self.backward_passes,
         }
 
@@ -164,7 +194,7 @@ class Pinn(LightningModule):
 
     def cost(self) -> dict[str, int]:
         """Points at which training evaluated the network, and its backward passes."""
-        return {"network_evaluations": self.jet.evaluations, "backward_passes": self.backward_passes}
+        return {"network_evaluations": self._count(), "backward_passes": self.backward_passes}
 
     def warnings(self) -> list[str]:
         """Says when the network meets the equation at its training points only."""
