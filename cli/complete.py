@@ -142,6 +142,23 @@ def complete_run(ctx: typer.Context, incomplete: str) -> list[str]:
     return [path for p in sorted(outputs.rglob("config.yaml")) if (path := str(p.parent)).startswith(incomplete)]
 
 
+def complete_shown(ctx: typer.Context, incomplete: str) -> list[str]:
+    """What a report can show: tables and runs."""
+    return complete_table(incomplete) + complete_run(ctx, incomplete)
+
+
+def complete_launcher(ctx: typer.Context, incomplete: str) -> list[str]:
+    """Names of launchers."""
+    return [name for name in options("launcher", ctx.params.get("config_dir")) if name.startswith(incomplete)]
+
+
+def complete_sweep(ctx: typer.Context, incomplete: str) -> list[str]:
+    """Names of sweeps below ``--outputs``."""
+    from sciml.sweep import names
+
+    return [name for name in names(Path(ctx.params.get("outputs") or "outputs")) if name.startswith(incomplete)]
+
+
 def script(shell: str) -> str:
     """The completion script of a shell.
 

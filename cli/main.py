@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from .complete import complete_listing, complete_override, complete_run, complete_table
+from .complete import complete_listing, complete_override, complete_run, complete_shown, complete_table
 
 app = typer.Typer(
     name="sciml",
@@ -88,13 +88,140 @@ def resume(
 
 
 @app.command()
+def sweep(
+    overrides: Overrides = None,
+    launcher: Annotated[
+        str | None,
+        typer.Option(
+            "--launcher",
+            "-l",
+            autocompletion=complete_launcher,
+            show_default="local",
+            help="[cyan]local[/], [cyan]joblib[/], [cyan]slurm[/], [cyan]submitit[/], or your own launcher/NAME.yaml;"
+            " [cyan]launcher.KEY=VALUE[/] among the overrides changes a setting of it.",
+        ),
+    ] = None,
+    array_parallel: Annotated[
+        int | None, typer.Option("--array-parallel", min=1, help="Tasks of the array that may run at a time.")
+    ] = None,
+    jobs: Annotated[
+        int | None, typer.Option("--jobs", "-j", min=0, help="Runs side by side on this machine; 0: one per core.")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", "-n", help="Say what would be done, and stop.")] = False,
+    resume: Annotated[
+        str | None,
+        typer.Option(
+            "--resume",
+            metavar="SWEEP",
+            autocompletion=complete_sweep,
+            help="Do again what failed, was lost, stopped or cancelled in this sweep, or was never started.",
+        ),
+    ] = None,
+    optuna: Annotated[
+        int | None,
+        typer.Option(
+            "--optuna",
+            metavar="TRIALS",
+            min=1,
+            help="Search instead of a grid: so many trials of Optuna's, over [cyan]key=interval(a,b)[/],"
+            " [cyan]key=choice(a,b)[/] and the like.",
+        ),
+    ] = None,
+    objective: Annotated[
+        str | None,
+        typer.Option("--objective", metavar="METRIC", help="What a search looks at: a metric of the row."),
+    ] = None,
+    direction: Annotated[
+        str, typer.Option("--direction", help="Whether a search wants to [cyan]minimize[/] or [cyan]maximize[/] it.")
+    ] = "minimize",
+    config_dir: ConfigDir = None,
+    trust: Trust = None,
+    force: Force = False,
+    outputs: Outputs = "outputs",
+) -> None:
+    """Run a grid: what is not there yet is frozen and given to a launcher.
+
+    [dim]sciml sweep +experiment=daw2023r3/convection pinn/collocation=fixed,r3 'seed=range(0,4)' --launcher slurm[/]
+    """
+    if optuna is not None:
+        from .launchers import split
+        from .search import search
+
+        mine, theirs = split(overrides or [])
+        raise typer.Exit(
+            search(
+                mine,
+                optuna,
+                objective=objective,
+                direction=direction,
+                launcher=launcher or "local",
+                launcher_overrides=theirs,
+                jobs=jobs or 1,
+                config_dir=config_dir,
+                trust=trust or [],
+                outputs=outputs,
+            )
+        )
+    from .sweep import sweep as run_sweep
+
+    code = run_sweep(
+        overrides or [],
+        launcher=launcher,
+        array_parallel=array_parallel,
+        jobs=jobs,
+        dry_run=dry_run,
+        resume=resume,
+        config_dir=config_dir,
+        trust=trust or [],
+        force=force,
+        outputs=outputs,
+    )
+    raise typer.Exit(code)
+
+
+@app.command()
+def status(
+    name: Annotated[
+        str | None,
+        typer.Argument(metavar="[SWEEP]", autocompletion=complete_sweep, help="Its name, or a unique part of it."),
+    ] = None,
+    watch: Annotated[bool, typer.Option("--watch", "-w", help="Go on until all runs are over.")] = False,
+    form: Annotated[str, typer.Option("--format", "-f", help="text or json")] = "text",
+    outputs: Outputs = "outputs",
+) -> None:
+    """Say where the runs of a sweep stand; without a name: all sweeps, and the newest in full."""
+    from .status import status as print_status
+
+    raise typer.Exit(print_status(name, watch=watch, form=form, outputs=outputs))
+
+
+@app.command()
+def cancel(
+    name: Annotated[
+        str, typer.Argument(metavar="SWEEP", autocompletion=complete_sweep, help="Its name, or a unique part of it.")
+    ],
+    outputs: Outputs = "outputs",
+) -> None:
+    """End the runs of a sweep that are queued or running."""
+    from .status import cancel as cancel_sweep
+
+    raise typer.Exit(cancel_sweep(name, outputs=outputs))
+
+
+@app.command()
 def table(
     name: Annotated[str, typer.Argument(autocompletion=complete_table, help="PAPER/TABLE, see: sciml list tables")],
     overrides: Overrides = None,
     budget: Annotated[str, typer.Option("--budget", help="Which of the table's budgets to use.")] = "desk",
     run: Annotated[bool, typer.Option("--run/--no-run", help="Run what is missing, or only read rows.")] = True,
     jobs: Annotated[int, typer.Option("--jobs", "-j", min=0, help="Runs side by side; 0: one per core.")] = 0,
-    form: Annotated[str, typer.Option("--format", "-f", help="text, md, json or csv")] = "text",
+    form: Annotated[str, typer.Option("--format", "-f", help="text, md, json, csv, latex or html")] = "text",
+    seeds: Annotated[
+        int | None, typer.Option("--seeds", help="How many seeds; without it those of the budget.")
+    ] = None,
+    only: Annotated[
+        list[str] | None, typer.Option("--only", metavar="ROW", help="Of the methods only this one; may be repeated.")
+    ] = None,
     outputs: Outputs = "outputs",
     config_dir: ConfigDir = None,
     trust: Trust = None,
@@ -102,7 +229,48 @@ def table(
     """Make a paper's table: run the missing cells, print reported beside obtained."""
     from .tables import make_table
 
-    raise typer.Exit(make_table(name, overrides or [], budget, run, jobs, form, outputs, config_dir, trust or []))
+    where = (outputs, config_dir, trust or [])
+    raise typer.Exit(make_table(name, overrides or [], budget, run, jobs, form, *where, seeds=seeds, only=only or ()))
+
+
+@app.command()
+def report(
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[TABLES|RUNS]...",
+            autocompletion=complete_shown,
+            show_default=False,
+            help="Tables (PAPER/TABLE), experiments, run folders or unique parts of their paths; all there are if none"
+            " is named.",
+        ),
+    ] = None,
+    file: Annotated[str, typer.Option("--file", "-o", help="The page to write.")] = "report.html",
+    title: Annotated[str | None, typer.Option("--title", help="Heading of the page.")] = None,
+    budget: Annotated[
+        str | None, typer.Option("--budget", help="Budget of the tables; without it [cyan]desk[/] where there is one.")
+    ] = None,
+    outputs: Outputs = "outputs",
+    config_dir: ConfigDir = None,
+) -> None:
+    """Write tables and runs, with curves, figures, configs and provenance, as one HTML file."""
+    from .report import make_report
+
+    raise typer.Exit(make_report(names or [], file, budget, outputs, config_dir, title))
+
+
+@app.command()
+def compare(
+    runs: Annotated[
+        list[str], typer.Argument(metavar="RUN RUN...", autocompletion=complete_run, help="As for [cyan]eval[/].")
+    ],
+    form: Annotated[str, typer.Option("--format", "-f", help="text or json")] = "text",
+    outputs: Outputs = "outputs",
+) -> None:
+    """Show in what runs differ, and their metrics and costs side by side."""
+    from .compare import compare_runs
+
+    raise typer.Exit(compare_runs(runs, form, outputs))
 
 
 @app.command(name="list")

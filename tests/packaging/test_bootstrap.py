@@ -80,7 +80,7 @@ class Checkout:
         raise AssertionError("pip was never started")
 
 
-EVERYTHING = ["pip torch", "pip .[launch,optuna,data,dev]"]
+EVERYTHING = ["pip torch", "pip .[launch,optuna,report,data,dev]"]
 
 
 @pytest.fixture
@@ -104,7 +104,7 @@ def test_a_changed_requirement_updates_without_starting_over(checkout: Checkout,
     (checkout.folder / file).write_text("two")
     assert checkout.calls == EVERYTHING
     assert checkout.run()[0] == 0
-    assert checkout.calls == ["pip .[launch,optuna,data,dev]"]
+    assert checkout.calls == ["pip .[launch,optuna,report,data,dev]"]
     assert (checkout.folder / ".venv/kept").exists()
     assert checkout.run() == (0, "")
 
