@@ -147,6 +147,16 @@ def complete_shown(ctx: typer.Context, incomplete: str) -> list[str]:
     return complete_table(incomplete) + complete_run(ctx, incomplete)
 
 
+def complete_grid(ctx: typer.Context, incomplete: str) -> Iterator[str]:
+    """As :func:`complete_override`, and the settings of the chosen launcher."""
+    yield from complete_override(ctx, incomplete)
+    if incomplete.startswith("l") and "=" not in incomplete:
+        config_dir = ctx.params.get("config_dir")
+        for key in _read(f"launcher/{ctx.params.get('launcher') or 'local'}", config_dir):
+            if f"launcher.{key}".startswith(incomplete) and key != "_target_":
+                yield f"launcher.{key}="
+
+
 def complete_launcher(ctx: typer.Context, incomplete: str) -> list[str]:
     """Names of launchers."""
     return [name for name in options("launcher", ctx.params.get("config_dir")) if name.startswith(incomplete)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from sciml.config import check_node, did_you_mean, target
@@ -23,7 +23,11 @@ def split(overrides: Sequence[str]) -> tuple[list[str], list[str]]:
 
 
 def find_launcher(
-    name: str, overrides: Sequence[str] = (), config_dir: str | None = None, trust: Sequence[str] = ()
+    name: str,
+    overrides: Sequence[str] = (),
+    config_dir: str | None = None,
+    trust: Sequence[str] = (),
+    before: Mapping[str, Any] | None = None,
 ) -> tuple[Launcher, dict[str, Any]]:
     """Build a launcher.
 
@@ -32,6 +36,7 @@ def find_launcher(
         overrides: ``launcher.<key>=<value>``, a ``+`` in front makes no difference.
         config_dir: The user's folder of configs.
         trust: Packages that the user trusts.
+        before: Settings that it had before; they take the place of its file.
 
     Returns:
         The launcher and its settings.
@@ -40,12 +45,12 @@ def find_launcher(
         UsageError: There is none of this name, or a setting is wrong.
     """
     known = options(GROUP, config_dir)
-    if name not in known:
+    if before is None and name not in known:
         raise UsageError(
             f"there is no launcher {name}{did_you_mean(name, known)}\navailable: {', '.join(known)};"
             f" your own: {GROUP}/<name>.yaml in a folder that --config-dir names"
         )
-    settings = _settings(name, overrides, config_dir)
+    settings = _settings(name, overrides, config_dir, before)
     try:
         return build(settings, trust), settings
     except ConfigError as error:
@@ -70,7 +75,9 @@ def build(settings: dict[str, Any], trust: Sequence[str] = ()) -> Launcher:
     return made(**{key: value for key, value in settings.items() if key != "_target_"})
 
 
-def _settings(name: str, overrides: Sequence[str], config_dir: str | None) -> dict[str, Any]:
+def _settings(
+    name: str, overrides: Sequence[str], config_dir: str | None, before: Mapping[str, Any] | None
+) -> dict[str, Any]:
     from hydra import compose
     from hydra.core.override_parser.overrides_parser import OverridesParser
     from omegaconf import OmegaConf, open_dict
@@ -80,7 +87,7 @@ def _settings(name: str, overrides: Sequence[str], config_dir: str | None) -> di
 
     try:
         with hydra_session(config_dir):
-            cfg = compose(f"{GROUP}/{name}")
+            cfg = compose(f"{GROUP}/{name}") if before is None else OmegaConf.create({GROUP: dict(before)})
         if GROUP not in cfg:
             raise UsageError(f"{place(f'{GROUP}/{name}', config_dir)} holds no settings of a launcher")
         with open_dict(cfg):

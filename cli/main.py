@@ -7,7 +7,16 @@ from typing import Annotated
 
 import typer
 
-from .complete import complete_listing, complete_override, complete_run, complete_shown, complete_table
+from .complete import (
+    complete_grid,
+    complete_launcher,
+    complete_listing,
+    complete_override,
+    complete_run,
+    complete_shown,
+    complete_sweep,
+    complete_table,
+)
 
 app = typer.Typer(
     name="sciml",
@@ -27,6 +36,16 @@ Overrides = Annotated[
         show_default=False,
         help="[cyan]+experiment=PAPER/CASE[/], [cyan]group=option[/], [cyan]key=value[/];"
         " with -m also [cyan]key=a,b,c[/]",
+    ),
+]
+Grid = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="[OVERRIDES]...",
+        autocompletion=complete_grid,
+        show_default=False,
+        help="[cyan]+experiment=PAPER/CASE[/], [cyan]group=a,b[/], [cyan]key=1,2,3[/],"
+        " [cyan]'key=range(0,8)'[/], [cyan]'group=glob(*)'[/]: every combination is a run",
     ),
 ]
 ConfigDir = Annotated[
@@ -89,7 +108,7 @@ def resume(
 
 @app.command()
 def sweep(
-    overrides: Overrides = None,
+    overrides: Grid = None,
     launcher: Annotated[
         str | None,
         typer.Option(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -39,17 +40,32 @@ def request_of(
     from sciml.run import Request
 
     tree, raw = plain(cfg, origin)
-    mine = {group: str(option) for group, option in choices.items() if option and not group.startswith("hydra")}
+    mine = chosen(choices)
     return Request(
         tree=tree,
         raw=raw,
-        experiment=mine.get("experiment") or next((name for name in FAMILIES if name in tree), "none"),
+        experiment=experiment_of(mine, tree),
         choices=mine,
         command=shlex.join(["sciml", "train", *overrides]),
         trust=trust,
         force=force,
         origin=origin,
     )
+
+
+def chosen(choices: Mapping[str, Any]) -> dict[str, str]:
+    """Which option each group was filled from, without Hydra's own groups."""
+    return {group: str(option) for group, option in choices.items() if option and not group.startswith("hydra")}
+
+
+def experiment_of(choices: Mapping[str, str], tree: Mapping[str, Any]) -> str:
+    """Name of the experiment; where none was chosen, of the family."""
+    return choices.get("experiment") or next((name for name in FAMILIES if name in tree), "none")
+
+
+def quoted(text: str) -> str:
+    """A value for an override that Hydra reads as this text."""
+    return text if re.fullmatch(r"[\w./-]+", text) else "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
 
 
 def plain(cfg: Any, origin: Origin | None = None) -> tuple[dict[str, Any], dict[str, Any]]:

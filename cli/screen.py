@@ -51,6 +51,11 @@ def number(value: float) -> str:
     return f"{value:.4g}"
 
 
+def metrics(values: Mapping[str, float]) -> str:
+    """Metrics in one line, without those of the best weights."""
+    return "  ".join(f"{name} {number(value)}" for name, value in values.items() if not name.startswith("best/"))
+
+
 def closing(row: Mapping[str, Any], folder: str, *, found: bool, reported: Sequence[str] = ()) -> None:
     """The panel at the end of a run: metrics, what the paper reports, warnings, where it lies."""
     from rich.console import Group
@@ -59,11 +64,11 @@ def closing(row: Mapping[str, Any], folder: str, *, found: bool, reported: Seque
     from rich.table import Table
 
     grid = Table.grid(padding=(0, 2))
-    metrics = row["metrics"]
-    for name in (n for n in metrics if not n.startswith("best/")):
-        best = metrics.get(f"best/{name}")
+    values = row["metrics"]
+    for name in (n for n in values if not n.startswith("best/")):
+        best = values.get(f"best/{name}")
         grid.add_row(
-            escape(name), f"[bold]{number(metrics[name])}[/]", "" if best is None else f"[dim]best {number(best)}[/]"
+            escape(name), f"[bold]{number(values[name])}[/]", "" if best is None else f"[dim]best {number(best)}[/]"
         )
     lines: list[Any] = [grid]
     lines += [f"[cyan]reported[/] {escape(text)}" for text in reported]
@@ -90,8 +95,7 @@ def jobs(ended: Sequence[Mapping[str, Any]], *, lost: int) -> None:
     for column in ("job", "state", "result"):
         table.add_column(column, overflow="fold")
     for job in ended:
-        metrics = {n: v for n, v in job.get("metrics", {}).items() if not n.startswith("best/")}
-        result = "  ".join(f"{n} {number(v)}" for n, v in metrics.items()) or job.get("error", "")
+        result = metrics(job.get("metrics", {})) or job.get("error", "")
         table.add_row(escape(" ".join(varying(job["overrides"], every))), job["state"], escape(result))
     print_table(table)
     if lost:

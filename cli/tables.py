@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import os
-import re
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -19,6 +18,7 @@ from sciml.grid import Cell, Table, key_of
 from . import screen
 from .configs import read
 from .plan import Planned, planned
+from .request import quoted
 
 if TYPE_CHECKING:
     from sciml.verdict import Report
@@ -162,11 +162,15 @@ def _label(table: Table, cell: Cell, seed: int) -> str:
 
 def _arguments(cell: Cell, seed: int, outputs: str, config_dir: str | None) -> list[str]:
     options = ["--config-dir", config_dir] if config_dir else []
-    place = (
-        outputs if re.fullmatch(r"[\w./-]+", outputs) else "'" + outputs.replace("\\", "\\\\").replace("'", "\\'") + "'"
-    )
     # What follows "--" is never an option, whatever a table file holds.
-    return [*options, "--", f"+experiment={cell.experiment}", *cell.overrides, f"seed={seed}", f"outputs={place}"]
+    return [
+        *options,
+        "--",
+        f"+experiment={cell.experiment}",
+        *cell.overrides,
+        f"seed={seed}",
+        f"outputs={quoted(outputs)}",
+    ]
 
 
 def _describe(table: Table, cell: Cell, folder: RunFolder) -> Callable[[], str]:

@@ -18,17 +18,19 @@ missing      was never started, and nobody is going to start it
 
 from __future__ import annotations
 
+import fcntl
 import os
 import re
 import socket
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from sciml import scheduler
 from sciml.errors import RunError, UsageError
-from sciml.folder import RunFolder
+from sciml.folder import RunFolder, disk_error
 from sciml.launcher.local import said_in
 from sciml.scheduler import JobState
 from sciml.sweep import Run, Submission, Sweep, Task, read
@@ -134,11 +136,11 @@ def standing(sweep: Sweep, run: Run, answer: Answer, launchers: Mapping[float, b
     submission, task = given
     now = replace(now, job=task.id)
     if task.id:
-        now = _with_scheduler(now, sweep, task, status, answer)
+        now = _with_scheduler(now, sweep, task, folder, status, answer)
     else:
         if launchers is None:
             launchers = {submission.time: living(sweep, submission)}
-        now = _on_this_machine(now, submission, folder, status, alive=launchers[submission.time])
+        now = _on_this_machine(now, submission, sweep.path / task.log, folder, status, alive=launchers[submission.time])
     if now.state in ("stopped", "lost", "missing") and run.index in sweep.cancelled:
         now = replace(now, state="cancelled", error=_saved(now))
     if now.state == "lost" and not now.error:
@@ -176,12 +178,16 @@ def _saved(now: Standing) -> str:
     return f"saved at step {now.step}" if now.step else ""
 
 
-def _with_scheduler(now: Standing, sweep: Sweep, task: Task, status: Mapping[str, Any], answer: Answer) -> Standing:
+def _with_scheduler(
+    now: Standing, sweep: Sweep, task: Task, folder: RunFolder, status: Mapping[str, Any], answer: Answer
+) -> Standing:
     filed = _on_file(now, status)
     if answer.silence:
         return replace(filed, state="queued") if filed.state == "missing" else filed
     job = answer.jobs.get(task.id)
     log = sweep.path / task.log
+    if job is None and filed.state == "running" and owned(folder):
+        return filed
     if job is None:
         # Forgotten long ago: what it filed is all there is.
         if filed.state == "running" or (filed.state == "missing" and log.exists()):
@@ -190,6 +196,8 @@ def _with_scheduler(now: Standing, sweep: Sweep, task: Task, status: Mapping[str
     now = replace(now, restarts=job.restarts)
     if not job.over:
         return _going_on(now, job, filed, alone=len(task.runs) == 1)
+    if filed.state == "running" and owned(folder):
+        return replace(filed, restarts=job.restarts)  # somebody goes on with it elsewhere
     if filed.state in ("failed", "stopped") and job.state in ("COMPLETED", "FAILED"):
         return replace(filed, restarts=job.restarts)
     ending = "out of memory" if scheduler.over_memory(log) else job.ending()
@@ -217,25 +225,50 @@ def _going_on(now: Standing, job: JobState, filed: Standing, *, alone: bool) -> 
 
 
 def _on_this_machine(
-    now: Standing, submission: Submission, folder: RunFolder, status: Mapping[str, Any], *, alive: bool
+    now: Standing, submission: Submission, log: Path, folder: RunFolder, status: Mapping[str, Any], *, alive: bool
 ) -> Standing:
     filed = _on_file(now, status)
     place = "" if submission.host == socket.gethostname() else submission.host
     if filed.state == "running":
         return replace(filed, place=place) if owned(folder) else replace(now, state="lost")
-    if filed.state == "missing" and alive:
+    if filed.state != "missing":
+        return filed
+    if alive:
         return replace(now, state="queued", place=place)
-    return filed
+    return replace(now, state="failed", error=said) if (said := _refusal(log, submission)) else filed
+
+
+def _refusal(log: Path, submission: Submission) -> str:
+    """What a run said that was refused before it could file anything."""
+    try:
+        fresh = log.stat().st_mtime >= submission.time - 1
+    except OSError:
+        return ""
+    return said_in(log) if fresh else ""
 
 
 def living(sweep: Sweep, submission: Submission) -> bool:
     """Whether the process lives that made a submission and waits for it."""
-    return _locked(lock_of(sweep, submission))
+    return _locked(_attendance(sweep, submission.pid))
 
 
-def lock_of(sweep: Sweep, submission: Submission | None = None) -> Path:
-    """The file that a process which waits for its runs holds a lock on."""
-    pid = os.getpid() if submission is None else submission.pid
+@contextmanager
+def attending(sweep: Sweep) -> Iterator[None]:
+    """While the block runs, this process sees to the runs of a sweep; the lock that says so ends with it."""
+    path = _attendance(sweep, os.getpid())
+    try:
+        file = open(path, "w")  # noqa: SIM115 - held open for as long as the lock
+    except OSError as error:
+        raise disk_error(error, path) from error
+    with file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        try:
+            yield
+        finally:
+            path.unlink(missing_ok=True)
+
+
+def _attendance(sweep: Sweep, pid: int) -> Path:
     return sweep.path / f".launcher-{pid}"
 
 
@@ -253,8 +286,6 @@ def owned(folder: RunFolder) -> bool:
 
 
 def _locked(file: Path) -> bool:
-    import fcntl
-
     try:
         with open(file) as handle:
             fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)

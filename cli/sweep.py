@@ -1,0 +1,446 @@
+"""``sciml sweep``: expand a grid, leave out what is there, freeze the rest, and give it to a launcher."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sciml.errors import ConfigError, RunError, Stopped, UsageError
+
+from . import screen
+
+if TYPE_CHECKING:
+    from sciml.folder import RunFolder
+    from sciml.launcher.base import Launcher
+    from sciml.launcher.local import Local
+    from sciml.sweep import Draft, Run, Sweep
+
+AGAIN = ("failed", "stopped", "cancelled", "lost", "missing")  # what --resume does again
+
+
+@dataclass
+class Plan:
+    """What a sweep is going to do.
+
+    Args:
+        outputs: Root of the run folders.
+        jobs: How many the grid has.
+        axes: What it varies.
+        todo: The runs to do.
+        found: How many have a row.
+        live: How many are queued or running.
+        twice: How many are the same run as another.
+        damaged: Rows that cannot be read; their runs are among those to do.
+    """
+
+    outputs: Path
+    jobs: int
+    axes: dict[str, list[str]]
+    todo: list[Draft] = field(default_factory=list)
+    found: int = 0
+    live: int = 0
+    twice: int = 0
+    damaged: list[str] = field(default_factory=list)
+
+
+def sweep(
+    overrides: Sequence[str],
+    *,
+    launcher: str | None = None,
+    array_parallel: int | None = None,
+    jobs: int | None = None,
+    dry_run: bool = False,
+    resume: str | None = None,
+    config_dir: str | None = None,
+    trust: Sequence[str] = (),
+    force: bool = False,
+    outputs: str = "outputs",
+) -> int:
+    """Make a sweep, or go on with one; returns the exit code.
+
+    Args:
+        overrides: The grid, and settings of the launcher.
+        launcher: Its name; None: ``local``, or the one that the sweep had before.
+        array_parallel: How many tasks of an array run at a time.
+        jobs: How many runs go on side by side on this machine.
+        dry_run: Print the plan, and no more.
+        resume: Do again what is not done in this sweep.
+        config_dir: The user's folder of configs.
+        trust: Packages whose classes the configs may build.
+        force: Repeat finished runs.
+        outputs: Root of the run folders.
+    """
+    from .explain import explain
+    from .launch import trusted
+    from .launchers import split
+    from .origin import mistakes
+
+    packages = trusted(trust)
+    try:
+        mine, theirs = split(overrides)
+        theirs += [f"launcher.parallel={array_parallel}"] if array_parallel is not None else []
+        theirs += [f"launcher.jobs={jobs}"] if jobs is not None else []
+        if resume is not None:
+            return _resume(resume, mine, launcher, theirs, config_dir, packages, outputs, dry_run=dry_run)
+        return _new(mine, launcher or "local", theirs, config_dir, packages, outputs, dry_run=dry_run, force=force)
+    except RunError as error:
+        screen.error(str(error))
+        return 1
+    except mistakes() as error:
+        screen.error(explain(error, overrides, config_dir))
+        return 2
+    except KeyboardInterrupt:
+        screen.error("interrupted; nothing was submitted")
+        return 130
+
+
+def _new(
+    overrides: Sequence[str],
+    name: str,
+    settings: Sequence[str],
+    config_dir: str | None,
+    trust: tuple[str, ...],
+    outputs: str,
+    *,
+    dry_run: bool,
+    force: bool,
+) -> int:
+    from sciml.provenance import commit
+    from sciml.sweep import freezing, submit
+
+    built, chosen = _launcher(name, settings, config_dir, trust)
+    plan = planned(overrides, config_dir, trust, outputs, force=force)
+    _show(plan, name, built)
+    if dry_run or not plan.todo:
+        return 0
+    built.check()
+    command = shlex.join(["sciml", "sweep", *overrides])
+    with freezing() as made:
+        sweep = made.freeze(plan.todo, plan.outputs, command, trust, commit(), force=force)
+        if not built.waits:
+            sweep = submit(sweep, sweep.runs, built, name, chosen)
+            _submitted(sweep)
+            return 0
+    return _wait(sweep, sweep.runs, built, name, chosen)
+
+
+def planned(
+    overrides: Sequence[str], config_dir: str | None, trust: tuple[str, ...], outputs: str, *, force: bool = False
+) -> Plan:
+    """Compose and check every job of a grid, and see what is there already. Writes nothing.
+
+    Raises:
+        UsageError: A job cannot be made; the message names it.
+        HydraException: The grid, or a job, does not compose.
+    """
+    from .expand import axes, expand
+    from .jobs import shadowed
+    from .launch import _refuse_options
+    from .origin import hydra_session
+    from .request import quoted
+
+    _refuse_options(overrides)
+    _refuse(overrides)
+    if not any(o.lstrip("+").startswith("outputs=") for o in overrides):
+        overrides = [*overrides, f"outputs={quoted(outputs)}"]
+    for warning in shadowed(config_dir) if config_dir else ():
+        screen.note(warning)
+    with hydra_session(config_dir):
+        jobs = expand(overrides)
+        if not jobs:
+            raise UsageError("this sweep is empty: one of its overrides has no values")
+        drafts = composed(jobs, trust)
+    roots = {str(draft.tree["outputs"]) for draft in drafts}
+    if len(roots) > 1:
+        raise UsageError(f"a sweep has one folder of outputs, not {len(roots)}: {', '.join(sorted(roots))}")
+    plan = Plan(Path(roots.pop()), len(jobs), axes(jobs))
+    different = {draft.folder.path: draft for draft in reversed(drafts)}  # of two the first stays
+    plan.twice = len(drafts) - len(different)
+    waiting = []
+    for draft in reversed(different.values()):
+        try:
+            row = draft.folder.read_row()
+        except UsageError as error:
+            plan.damaged.append(str(error))
+            row = None
+        if row is not None and not force:
+            plan.found += 1
+        else:
+            waiting.append(draft)
+    busy = _live([draft.folder for draft in waiting], plan.outputs)
+    plan.live = len(busy)
+    plan.todo = [draft for draft in waiting if draft.folder.path not in busy]
+    return plan
+
+
+def composed(jobs: Sequence[Sequence[str]], trust: tuple[str, ...]) -> list[Draft]:
+    """Compose and check jobs. Needs a Hydra session.
+
+    Raises:
+        ConfigError: A job's config has a mistake or is not trusted; the message names the job.
+        HydraException: A job does not compose.
+    """
+    from sciml.config import check
+    from sciml.sweep import Draft
+
+    from .expand import Composer, common_to
+    from .origin import place_of
+    from .request import chosen, experiment_of, plain
+
+    composer, common, drafts = Composer(), common_to(jobs), []
+    for job in jobs:
+        label = " ".join(override for override in job if override not in common)
+        cfg, choices = composer(job)
+        origin = place_of(job)
+        try:
+            tree, raw = plain(cfg, origin)
+            check(tree, raw, trust=trust, origin=origin)
+        except UsageError as error:
+            raise ConfigError(f"job {label}: {error}" if label else str(error)) from error
+        mine = chosen(choices)
+        command = shlex.join(["sciml", "train", *job])
+        drafts.append(Draft(tree, experiment_of(mine, tree), mine, label or f"seed={tree['seed']}", command))
+    return drafts
+
+
+def _refuse(overrides: Sequence[str]) -> None:
+    for override in overrides:
+        key = override.lstrip("+~").partition("=")[0]
+        if key.startswith(("hydra/", "hydra.")):
+            how = "say --launcher NAME" if "launcher" in key else "sciml train -m takes Hydra's settings"
+            raise UsageError(f"{override}: a sweep does not run through Hydra; {how}")
+        if key == "launcher":
+            raise UsageError(f"{override}: say --launcher {override.partition('=')[2] or 'NAME'}")
+
+
+def _live(folders: Iterable[RunFolder], outputs: Path) -> set[Path]:
+    """Those of these runs that are queued or running."""
+    from sciml import sweep as sweeps
+    from sciml.standing import ALIVE, ask, owned, standing
+
+    busy: set[Path] = set()
+    submitted: dict[str, list[RunFolder]] = {}
+    for folder in folders:
+        status = folder.read_status()
+        if status.get("state") == "running" and owned(folder):
+            busy.add(folder.path)
+        elif isinstance(name := status.get("sweep"), str) and status.get("state") != "done":
+            submitted.setdefault(name, []).append(folder)
+    found = {}
+    for name in submitted:
+        try:
+            found[name] = sweeps.read(outputs / sweeps.FOLDER / name)
+        except UsageError:
+            continue  # it was deleted: nothing says that anybody is going to do its runs
+    answer = ask(found.values())
+    if answer.silence:
+        screen.note(f"{answer.silence}; what was submitted is taken to be queued")
+    for name, sweep in found.items():
+        mine = {sweep.folder(run).path: run for run in sweep.runs}
+        for folder in submitted[name]:
+            run = mine.get(folder.path)
+            if run is not None and standing(sweep, run, answer).state in ALIVE:
+                busy.add(folder.path)
+    return busy
+
+
+def _launcher(
+    name: str,
+    settings: Sequence[str],
+    config_dir: str | None,
+    trust: tuple[str, ...],
+    before: Mapping[str, Any] | None = None,
+) -> tuple[Launcher, dict[str, Any]]:
+    from .launchers import find_launcher
+
+    try:
+        return find_launcher(name, settings, config_dir, trust, before)
+    except ConfigError as error:
+        for key, option in (("jobs", "--jobs"), ("parallel", "--array-parallel")):
+            if f"there is no setting launcher.{key}" in str(error):
+                raise UsageError(f"the launcher {name} has no {option}: there is no launcher.{key}") from error
+        raise
+
+
+def _resume(
+    text: str,
+    overrides: Sequence[str],
+    name: str | None,
+    settings: Sequence[str],
+    config_dir: str | None,
+    trust: tuple[str, ...],
+    outputs: str,
+    *,
+    dry_run: bool,
+) -> int:
+    from sciml.standing import ask, counts, standings
+    from sciml.sweep import find, submit
+
+    if overrides:
+        raise UsageError(f"--resume does again what was frozen: leave out {overrides[0]}")
+    sweep = find(text, Path(outputs))
+    sweep = replace(sweep, trust=tuple(dict.fromkeys([*sweep.trust, *trust])))
+    answer = ask([sweep])
+    if answer.silence:
+        raise RunError(f"{answer.silence}; what runs is not known, so nothing is submitted")
+    found = standings(sweep, answer)
+    again = [one.run for one in found if one.state in AGAIN]
+    last = sweep.submissions[-1] if sweep.submissions else None
+    before = last.settings if last is not None and name in (None, last.launcher) else None
+    name = name or (last.launcher if last is not None else "local")
+    built, chosen = _launcher(name, settings, config_dir, sweep.trust, before)
+    said = ", ".join(f"{n} {state}" for state, n in counts(found).items())
+    print(f"{sweep.name}: {said}; {len(again)} to do")
+    if dry_run or not again:
+        return 0
+    built.check()
+    before = {run.index: sweep.folder(run).read_status() for run in again}
+    _queue_again(sweep, again)
+    if built.waits:
+        return _wait(sweep, again, built, name, chosen)
+    try:
+        sweep = submit(sweep, again, built, name, chosen)
+    except BaseException:
+        for run in again:
+            sweep.folder(run).update_status(**{"error": None, **before[run.index]})
+        raise
+    _submitted(sweep)
+    return 0
+
+
+def _queue_again(sweep: Sweep, runs: Sequence[Run]) -> None:
+    from sciml.sweep import set_damaged_aside
+
+    for run in runs:
+        folder = sweep.folder(run)
+        if set_damaged_aside(folder):
+            screen.note(f"{folder.row} is damaged; it is kept as row.damaged.json")
+        folder.update_status(state="queued", sweep=sweep.name, error=None)
+
+
+def _wait(sweep: Sweep, runs: Sequence[Run], launcher: Launcher, name: str, settings: dict[str, Any]) -> int:
+    """Runs that end with this process: see them through."""
+    from sciml.launcher.joblib import Joblib
+    from sciml.launcher.local import Local
+    from sciml.signals import exit_code
+    from sciml.standing import attending
+    from sciml.sweep import Task, command_of, record
+
+    from .status import commands, print_sweep
+
+    title = f"{sweep.name}.{len(sweep.submissions) + 1}"
+    local = isinstance(launcher, Local)
+    logs = [_run_log(sweep, run) if local else launcher.log(Path(), title, i) for i, run in enumerate(runs)]
+    tasks = [Task((run.index,), "", log.as_posix()) for run, log in zip(runs, logs, strict=True)]
+    number: int | None = None
+    with attending(sweep):
+        sweep = record(sweep, launcher, name, settings, tasks)
+        lines = [command_of(sweep, [run]) for run in runs]
+        if isinstance(launcher, Local):
+            number = _side_by_side(sweep, runs, launcher, lines)
+        else:
+            if isinstance(launcher, Joblib):
+                launcher.ended = _teller(sweep, runs)
+            try:
+                launcher.launch(lines, sweep.path.resolve(), title)
+            except Stopped as stopped:
+                number = stopped.signum
+    code = print_sweep(sweep)
+    if number is not None:
+        screen.note(f"stopped; go on with: {commands(sweep)['resume']}")
+        return exit_code(number)
+    return code
+
+
+def _run_log(sweep: Sweep, run: Run) -> Path:
+    return Path("..", "..", run.folder, "run.log")
+
+
+def _side_by_side(sweep: Sweep, runs: Sequence[Run], launcher: Local, commands: Sequence[Sequence[str]]) -> int | None:
+    from .cells import Job, run_all
+
+    jobs = [
+        Job(
+            command=command,
+            log=sweep.folder(run).path / "run.log",
+            threads=run.threads,
+            label=run.label,
+            folder=sweep.folder(run),
+            steps=run.steps,
+            describe=_describe(sweep, run),
+        )
+        for run, command in zip(runs, commands, strict=True)
+    ]
+    return run_all(jobs, launcher)
+
+
+def _describe(sweep: Sweep, run: Run) -> Callable[[], str]:
+    def describe() -> str:
+        try:
+            row = sweep.folder(run).read_row()
+        except UsageError as error:
+            return str(error)
+        return screen.metrics(row["metrics"]) if row is not None else "no row"
+
+    return describe
+
+
+def _teller(sweep: Sweep, runs: Sequence[Run]) -> Callable[[int, int], None]:
+    """A line for each run that ends."""
+    over: list[int] = []
+
+    def tell(index: int, code: int) -> None:
+        over.append(index)
+        run = runs[index]
+        if code == 0:
+            said = f"done   {run.label}: {_describe(sweep, run)()}"
+        else:
+            state = sweep.folder(run).read_status()
+            said = f"{state.get('state', 'failed'):6} {run.label}: {state.get('error') or f'exit code {code}'}"
+        screen.note(f"{said} ({len(over)} of {len(runs)})")
+
+    return tell
+
+
+def _show(plan: Plan, name: str, launcher: Launcher) -> None:
+    """What is going to be done, in a few lines."""
+    different = list(dict.fromkeys(draft.experiment for draft in plan.todo))
+    parts = [
+        f"{plan.found} found" if plan.found else "",
+        f"{plan.live} queued or running" if plan.live else "",
+        f"{plan.twice} twice" if plan.twice else "",
+        f"{len(plan.todo)} to do",
+    ]
+    where = f" of {different[0]}" if len(different) == 1 else ""
+    print(f"{_plural(plan.jobs, 'run')}{where}: {', '.join(filter(None, parts))}")
+    width = max(map(len, plan.axes), default=0)
+    for key, values in plan.axes.items():
+        print(f"  {key:{width}}  {_listed(values)}")
+    for message in plan.damaged:
+        screen.note(f"to be made again: {message}; the file is kept as row.damaged.json")
+    if plan.todo:
+        tasks = -(-len(plan.todo) // launcher.runs_per_task)
+        size = "" if launcher.waits else f", {_plural(tasks, 'task')}"
+        print(f"launcher {name}{size}, run folders in {plan.outputs}/")
+
+
+def _listed(values: Sequence[str], most: int = 8) -> str:
+    if len(values) <= most:
+        return ", ".join(values)
+    return f"{', '.join(values[: most - 1])} ... {values[-1]} ({len(values)})"
+
+
+def _submitted(sweep: Sweep) -> None:
+    from .status import commands
+
+    ids = list(dict.fromkeys(task.id.partition("_")[0] for task in sweep.submissions[-1].tasks))
+    print(f"submitted as {_plural(len(ids), 'array')} {', '.join(ids)}: {sweep.name}")
+    for word, line in commands(sweep).items():
+        print(f"  {word:7} {line}")
+
+
+def _plural(n: int, word: str) -> str:
+    return f"{n} {word}" if n == 1 else f"{n} {word}s"
