@@ -13,7 +13,7 @@ import queue
 import re
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -186,7 +186,12 @@ class _Mirror:
                 job(wandb)
             wandb.experiment.finish()
         except Exception as error:  # noqa: BLE001
-            self._error = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+            self._error = _reason(error)
+
+
+def _reason(error: Exception) -> str:
+    text = str(error).strip()
+    return text.splitlines()[0] if text else type(error).__name__
 
 
 def _start_wandb(
@@ -228,3 +233,48 @@ def new_id() -> str:
     import secrets
 
     return secrets.token_hex(4)
+
+
+def log_table(name: str, cells: Sequence[Mapping[str, Any]], settings: Mapping[str, Any], folder: Path) -> bool:
+    """Log a judged table as a ``wandb.Table``, in a W&B run of its own.
+
+    Args:
+        name: ``paper/table``.
+        cells: From :func:`sciml.render.cells`.
+        settings: A config's ``track`` node; nothing happens in mode ``disabled``.
+        folder: Where W&B keeps the run; it is made.
+
+    Returns:
+        Whether W&B has it; if not, the log says why. The table itself is made of rows and does not depend on it.
+    """
+    if settings["mode"] == "disabled":
+        return False
+    # Whatever goes wrong in somebody else's service must not take the table down with it.
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        import wandb
+
+        columns = list(dict.fromkeys(key for cell in cells for key in cell))
+        # Nested values as text: a column of a wandb.Table has one type.
+        data = [[_plain(cell.get(key)) for key in columns] for cell in cells]
+        run = wandb.init(
+            name=f"table {name}",
+            job_type="table",
+            project=settings["project"],
+            entity=settings["entity"],
+            group=settings["group"],
+            tags=settings["tags"],
+            dir=str(folder),
+            mode=settings["mode"],
+            settings=wandb.Settings(console="off", silent=True, disable_git=True, disable_code=True),
+        )
+        run.log({name: wandb.Table(columns=columns, data=data)})
+        run.finish()
+    except Exception as error:  # noqa: BLE001
+        log.warning("W&B did not take the table: %s", _reason(error))
+        return False
+    return True
+
+
+def _plain(value: Any) -> Any:
+    return json.dumps(value) if isinstance(value, (list, dict)) else value
