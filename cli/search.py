@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from sciml.config import digest
 from sciml.errors import RunError, Stopped, UsageError
-from sciml.signals import StopSignal, exit_code
+from sciml.signals import exit_code
 
 from . import screen
 
@@ -43,14 +42,16 @@ def search(
         direction: ``minimize`` or ``maximize``.
         launcher: Where the workers run.
         launcher_overrides: Settings of the launcher.
-        jobs: Workers side by side; 0: one, which learns the most from each trial.
+        jobs: Workers side by side; 0: what the launcher's settings say, or one, which learns the most from each trial.
         config_dir: The user's folder of configs.
         trust: Packages whose classes the runs may build.
         outputs: Root of the run folders.
     """
     from .explain import explain
     from .launch import trusted
+    from .launchers import find_launcher
     from .origin import mistakes
+    from .search_launch import run
 
     if find_spec("optuna") is None:
         screen.error("a search needs Optuna, which is not installed: pip install 'sciml[optuna]'")
@@ -58,6 +59,7 @@ def search(
     try:
         metric, towards = _asked(objective, direction, trials)
         packages = trusted(trust)
+        made, _ = find_launcher(launcher, launcher_overrides, config_dir, packages)
         study, count = _open(overrides, metric, towards, config_dir, packages, outputs)
     except RunError as error:
         screen.error(str(error))
@@ -68,10 +70,10 @@ def search(
     total = int(min(trials, count))
     options = [*(["--config-dir", config_dir] if config_dir else []), *(f"--trust={name}" for name in trust)]
     try:
-        code = _run(study, total, launcher, launcher_overrides, jobs, packages)
-        if code is not None:
-            return _close(study, total, options, config_dir) or code
-        return 0
+        code = run(study, total, made, jobs, packages)
+        if code is None:  # workers elsewhere are at it
+            return _close(study, 0, options, config_dir) if study.trials() else 0
+        return _close(study, total, options, config_dir) or code
     except Stopped as stopped:
         screen.note("stopped; the same command goes on from here")
         return exit_code(stopped.signum)
@@ -124,83 +126,6 @@ def _open(
         for parameter in spec.space:
             screen.note(f"  {parameter}")
     return study, size(spec.space)
-
-
-def _run(
-    study: Study,
-    total: int,
-    launcher: str,
-    launcher_overrides: Sequence[str],
-    jobs: int,
-    packages: tuple[str, ...],
-) -> int | None:
-    """Work until there are ``total`` trials; the exit code, or None where workers were sent away to do it."""
-    todo = total - sum(trial.state in ("done", "failed") for trial in study.trials())
-    if todo <= 0:
-        return 0
-    width = max(1, min(jobs, todo))
-    if launcher == "local":
-        return _alone(study, total, packages) if width == 1 else _together(study, total, width, packages)
-    return _away(study, total, launcher, launcher_overrides, width, packages)
-
-
-def _alone(study: Study, total: int, packages: tuple[str, ...]) -> int:
-    from .search_watch import Lines
-    from .search_worker import work
-
-    console = screen.err()
-    lines = Lines(study, total, console)
-    with StopSignal() as stop:
-        work(
-            study,
-            total,
-            trust=packages,
-            wait=True,
-            stop=stop,
-            console=console if console.is_terminal else None,
-            heard=lines.update,
-        )
-    return 0
-
-
-def _together(study: Study, total: int, width: int, packages: tuple[str, ...]) -> int:
-    from sciml.launcher.local import Local, Process
-
-    from .search_watch import watching
-
-    threads = study.configs()[0].raw.get("threads")
-    workers = [
-        Process(
-            command=_worker(study, total, packages, wait=True),
-            log=study.folder / f"worker-{i}.log",
-            threads=threads if isinstance(threads, int) else 1,
-        )
-        for i in range(width)
-    ]
-    with watching(study, total) as view:
-        Local(jobs=width).run(workers, view)
-        view.update()
-    failed = list(dict.fromkeys(worker.error for worker in workers if worker.state == "failed"))
-    for error in failed:
-        screen.error(f"a worker ended: {error}")
-    return int(bool(failed))
-
-
-def _worker(study: Study, total: int, packages: tuple[str, ...], *, wait: bool) -> list[str]:
-    options = [*(["--wait"] if wait else []), *(f"--trust={name}" for name in packages)]
-    module = "sciml.cli.search_worker"
-    return [sys.executable, "-m", module, str(study.folder), f"--trials={total}", *options]
-
-
-def _away(
-    study: Study,
-    total: int,
-    launcher: str,
-    launcher_overrides: Sequence[str],
-    width: int,
-    packages: tuple[str, ...],
-) -> int | None:
-    raise UsageError(f"there is no launcher {launcher}")
 
 
 def _close(study: Study, total: int, options: Sequence[str], config_dir: str | None) -> int:

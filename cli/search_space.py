@@ -154,6 +154,7 @@ def _parameter(override: Override, text: str, *, group: bool) -> Parameter:
     if override.is_choice_sweep():
         if log:
             raise UsageError(f"{text}: a choice has no scale; log goes with interval(...) or range(...)")
+        sweep.shuffle = False  # the order is the same each time, so that the search is
         choices = tuple(dict.fromkeys(override.sweep_string_iterator()))
         if not choices:
             raise UsageError(f"{text}: there is nothing to choose from")
@@ -187,9 +188,7 @@ def _range(key: str, start: float, stop: float, step: float, text: str, *, log: 
     kind = int if whole else float
     low, high, by = kind(min(first, last)), kind(max(first, last)), kind(abs(by))
     if log and (by != 1 or not whole):
-        raise UsageError(
-            f"{text}: steps are even, a log scale is not: take tag(log, interval(...)), or steps of 1"
-        )
+        raise UsageError(f"{text}: steps are even, a log scale is not: take tag(log, interval(...)), or steps of 1")
     if log and low <= 0:
         raise UsageError(f"{text}: a logarithmic scale begins above 0, not at {low:g}")
     return Parameter(key, "whole" if whole else "real", low=low, high=high, step=by, log=log)

@@ -7,6 +7,7 @@ next worker. Stopped by a signal it saves its run, leaves its trial, and ends wi
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -14,7 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sciml.errors import ConfigError, RunError, Stopped, UsageError
-from sciml.signals import StopSignal, exit_code
+from sciml.requeue import after
+from sciml.signals import StopSignal
 
 from . import screen
 
@@ -163,12 +165,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--wait", action="store_true", help="stay while others are at a trial, should they die")
     parser.add_argument("--trust", action="append", default=[], metavar="PACKAGE")
     given = parser.parse_args(argv)
+    handler = signal.getsignal(signal.SIGUSR2)  # submitit's, if it started this process
     with StopSignal() as stop:  # before the imports, which take seconds
         try:
             return _work(given, stop)
         except Stopped as stopped:
-            screen.note(f"stopped by signal {stopped.signum}; the trial is left for the next worker")
-            return exit_code(stopped.signum)
+            screen.note(f"stopped by signal {stopped.signum}; its trial is left for the next worker")
+            code, remark = after(stopped.signum, handler if callable(handler) else None)
+            if remark:
+                screen.note(remark)
+            return code
         except UsageError as error:
             screen.error(str(error))
             return 2

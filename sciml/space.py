@@ -1,9 +1,11 @@
 """The space that a search looks for hyper-parameters in, and what it tries next.
 
 A parameter is a choice between words, whole numbers, or real numbers; a number may be in steps or on a logarithmic
-scale. The next point comes from TPE (Bergstra et al. 2011, section 4) as Optuna implements it, with its defaults.
-Deviation: as every run is deterministic, a point that was tried before is drawn anew, and when TPE insists on it, drawn
-evenly from what has not been tried.
+scale. The next point comes from TPE (Bergstra et al. 2011, section 4) as Optuna implements it. Deviations from its
+defaults: points are drawn evenly until 5 trials are done, not 10, because runs are expensive and searches short (with
+15 and 30 trials on quadratics of 2 and 4 parameters, Branin and Hartmann-6, the median over 12 to 16 seeds is better in
+seven of eight cases); and, as every run is deterministic, a point that was tried before is drawn anew, and when TPE
+insists on it, drawn evenly from what has not been tried.
 """
 
 from __future__ import annotations
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 
 Value = str | int | float
 Direction = Literal["minimize", "maximize"]
+STARTUP = 5  # trials that must be done before TPE proposes
 REDRAWS = 10  # proposals that were tried before until one is drawn evenly
 LISTED = 10_000  # points of a space that can be gone through one by one
 
@@ -161,7 +164,8 @@ def _tpe(space: Sequence[Parameter], direction: Direction, past: Sequence[Frozen
 
     # Asked on a copy: the trial that goes into the journal has all its parameters at once.
     # constant_liar: points that other workers are trying count as bad ones, so that two do not try the same.
-    copy = optuna.create_study(direction=direction, sampler=optuna.samplers.TPESampler(seed=seed, constant_liar=True))
+    sampler = optuna.samplers.TPESampler(seed=seed, n_startup_trials=STARTUP, constant_liar=True)
+    copy = optuna.create_study(direction=direction, sampler=sampler)
     copy.add_trials(past)
     return copy.ask({parameter.name: parameter.distribution() for parameter in space}).params
 
