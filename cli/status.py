@@ -149,17 +149,14 @@ def _table(sweep: Sweep, found: Sequence[Standing], *, live: bool = False) -> An
     from rich.text import Text
 
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in ("run", "state", "step", "job", ""):
-        table.add_column(column, overflow="fold", justify="right" if column == "step" else "left")
     shown = [one for one in found if one.state != "done"] if live else found
-    for one in shown:
-        table.add_row(
-            Text(one.run.label),
-            Text(_state(one), _COLOURS[one.state]),
-            _step(one),
-            Text(" on ".join(filter(None, (one.job, one.place)))),
-            Text(_said(one)),
-        )
+    rows = [(one.run.label, _state(one), _step(one), _where(one), _said(one)) for one in shown]
+    heads = ("run", "state", "step", "job", "")
+    kept = [i for i, head in enumerate(heads) if any(row[i] for row in rows) or head in ("run", "state")]
+    for i in kept:
+        table.add_column(heads[i], overflow="fold", justify="right" if heads[i] == "step" else "left")
+    for one, row in zip(shown, rows, strict=True):
+        table.add_row(*(Text(row[i], _COLOURS[one.state] if heads[i] == "state" else "") for i in kept))
     return Group(Text(f"{sweep.name}: {summary(found)}", "bold"), table)
 
 
@@ -173,6 +170,10 @@ def summary(found: Sequence[Standing]) -> str:
 def _state(one: Standing) -> str:
     again = f" (requeued {'once' if one.restarts == 1 else f'{one.restarts} times'})" if one.restarts else ""
     return f"{one.state}{again}"
+
+
+def _where(one: Standing) -> str:
+    return " on ".join(filter(None, (one.job, one.place)))
 
 
 def _step(one: Standing) -> str:
