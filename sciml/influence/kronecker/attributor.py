@@ -120,7 +120,7 @@ class Kronecker(Attributor, ABC):
             return block.spectrum, 0.0
         mean = float(block.spectrum.mean())
         added = decay + self.damping * mean
-        if not added > 0 and not float(block.spectrum.min()) > 0:
+        if added + float(block.spectrum.min()) <= 1e-12 * float(block.spectrum.max()):  # rounding
             if mean > 0:
                 raise RunError(
                     f"the curvature of {name} has no inverse: the task has no decay, so influence.attributor.damping"

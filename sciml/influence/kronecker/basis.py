@@ -91,8 +91,8 @@ def fit(batches: Iterable[dict[str, Record]], *, sharing: str, most: int) -> dic
             pairs[name] += count
     bases: dict[str, Basis] = {}
     for name, (left, right) in sides.items():
-        q_left, s_left = left.decompose(f"gradients behind {name}")
-        q_right, s_right = right.decompose(f"inputs of {name}")
+        q_right, s_right = right.decompose(f"inputs of {name}")  # first: a bad input spoils the gradients too
+        q_left, s_left = left.decompose(f"output gradients of {name}")
         bases[name] = Basis(
             None if q_left is None else q_left.to(dtypes[name]),
             None if q_right is None else q_right.to(dtypes[name]),
