@@ -89,3 +89,23 @@ def _first_node(environment: Mapping[str, str]) -> str:
     if environment.get("SLURM_STEP_NUM_NODES", "1") == "1":
         return "127.0.0.1"
     return SLURMEnvironment.resolve_root_node_address(environment["SLURM_STEP_NODELIST"])
+
+
+def processes(trainer: Mapping[str, Any]) -> tuple[int, Place | None]:
+    """How many processes make a run, and where this one stands if they have been started together.
+
+    Args:
+        trainer: The ``trainer`` node of the run's config.
+
+    Raises:
+        ConfigError: They cannot be made of what it asks for, or another number has been started.
+    """
+    size, spot = wanted(trainer), place()
+    if spot is not None and spot.size != size:
+        raise ConfigError(
+            f"{spot.size} processes have been started, but trainer.devices x trainer.num_nodes is {size};"
+            " set them to the number of devices a node and the number of nodes"
+        )
+    if spot is None and size > 1 and trainer.get("num_nodes", 1) != 1:
+        raise ConfigError(f"trainer.num_nodes is {trainer['num_nodes']}: start the processes with srun or torchrun")
+    return size, spot

@@ -38,6 +38,7 @@ from sciml.signals import StopSignal, exit_code
 PATIENCE = 300.0  # seconds that processes wait for each other to appear
 PARTING = 15.0  # seconds that rank 0 waits for the others to end
 _POLL = 0.02
+_met: set[tuple[str, int]] = set()  # where this process has met others before
 
 
 class Meeting:
@@ -48,17 +49,9 @@ class Meeting:
         spot: Where this process stands; None if the run starts its other processes itself.
         stop: Signals that are being watched.
         folder: The run folder, for a signal that comes before the others do.
-
-    Raises:
-        ConfigError: A launcher has started another number of processes than the config asks for.
     """
 
     def __init__(self, size: int, spot: Place | None, stop: StopSignal, folder: str = "") -> None:
-        if spot is not None and spot.size != size:
-            raise ConfigError(
-                f"{spot.size} processes have been started, but trainer.devices x trainer.num_nodes is {size};"
-                " set them to the number of devices a node and the number of nodes"
-            )
         self.spot, self.stop, self._folder = spot, stop, folder
         self.ranks = Ranks(spot.rank if spot else 0, size, explain=self._explain)
         self._children: list[subprocess.Popen[bytes]] = []
@@ -96,7 +89,7 @@ class Meeting:
             self._tell("end", {"code": code})
             if error is None or not torch.cuda.is_available():  # where a GPU is at work, only the process's end ends it
                 self._disband()
-            self._until(lambda: self._left() >= self.ranks.size - 1, PARTING)
+            self._until(lambda: self._left() >= self.ranks.size - 1, PARTING if error is None else 2.0)
         except (RuntimeError, RunError):
             pass  # nobody is there to be told
         for process in self._children:
@@ -161,6 +154,10 @@ class Meeting:
             self._disband()
 
     def _open(self, host: str, port: int) -> None:
+        if (host, port) in _met:
+            raise ConfigError("a launcher's processes make one run together; start each run of a sweep by itself")
+        if port:
+            _met.add((host, port))
         served = not self.follows and (port == 0 or os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True")
         try:
             store = TCPStore(

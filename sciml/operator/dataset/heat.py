@@ -15,6 +15,7 @@ from sciml.data.periodic_field import periodic_field
 from sciml.data.stream import stream
 from sciml.equation.heat import Heat
 from sciml.operator.base import Dataset, Fields
+from sciml.operator.stored import stored
 
 
 @final
@@ -55,8 +56,13 @@ class HeatDataset(Dataset):
         self.equation, self.dt, self.steps, self.seed = Heat(nu=nu), dt, steps, seed
         self.sizes = {"train": n_train, "val": n_val, "test": n_test}
         self.law = {"modes": modes, "alpha": alpha, "tau": tau}
+        time = {"nu": nu, "dt": dt, "steps": steps}
+        self._settings = {"points": points, **self.law, **time, "sizes": self.sizes, "seed": seed}
 
     def splits(self) -> dict[str, Fields]:
+        return stored("heat", self._settings, self._make, version=1)
+
+    def _make(self) -> dict[str, Fields]:
         points = self.grid[0]
         return {
             "train": self._fields("train", points, 1),
