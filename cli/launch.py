@@ -49,6 +49,10 @@ def launch(
         _refuse_options(overrides)
         from .jobs import check_jobs, foreign, shadowed
 
+        if multirun:
+            from .hydra_launcher import register
+
+            register(config_dir)
         if multirun or foreign(overrides, config_dir):
             task.expected = check_jobs(overrides, config_dir, task.trust, multirun=multirun)
             for warning in shadowed(config_dir) if config_dir else ():
@@ -98,9 +102,7 @@ class Task:
                 ended |= self._run(cfg, job, dict(runtime.runtime.choices), stop)
                 ended |= requeued(ended, stop)
         finally:
-            if path := os.environ.get(_RESULTS):
-                with open(path, "a", encoding="utf-8") as file:
-                    file.write(json.dumps(ended) + "\n")
+            file_result(ended)
         self.code = ended["code"]
         if ended["state"] == "stopped":  # ends a sweep too: Hydra lets a SystemExit through
             raise SystemExit(self.code)
@@ -116,6 +118,13 @@ class Task:
             screen.error(str(error))
             return {"state": "refused", "code": USAGE, "error": str(error)}
         return perform(request, stop=stop)
+
+
+def file_result(ended: dict[str, Any]) -> None:
+    """Have the process that started a multirun hear how one of its jobs ended."""
+    if path := os.environ.get(_RESULTS):
+        with open(path, "a", encoding="utf-8") as file:
+            file.write(json.dumps(ended) + "\n")
 
 
 def trusted(named: Sequence[str]) -> tuple[str, ...]:

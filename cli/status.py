@@ -260,7 +260,8 @@ def _teller(sweep: Sweep) -> Callable[[Sequence[Standing], Answer], None]:
 
     def tell(found: Sequence[Standing], answer: Answer) -> None:
         nonlocal silence
-        if not states:
+        first = not states
+        if first:
             print(f"{sweep.name}: {summary(found)}", flush=True)
         if answer.silence != silence and answer.silence:
             screen.error(answer.silence)
@@ -268,7 +269,7 @@ def _teller(sweep: Sweep) -> Callable[[Sequence[Standing], Answer], None]:
         changed = False
         for one in found:
             now = one.state, one.restarts
-            if states and states[one.run.index] != now:
+            if not first and states[one.run.index] != now:
                 changed = True
                 said = _said(one)
                 print(f"{_state(one):9} {one.run.label}{f': {said}' if said else ''}", flush=True)

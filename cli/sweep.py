@@ -109,7 +109,7 @@ def _new(
     force: bool,
 ) -> int:
     from sciml.provenance import commit
-    from sciml.sweep import freezing, submit
+    from sciml.sweep import freezing
 
     built, chosen = _launcher(name, settings, config_dir, trust)
     plan = planned(overrides, config_dir, trust, outputs, force=force)
@@ -118,13 +118,36 @@ def _new(
         return 0
     built.check()
     command = shlex.join(["sciml", "sweep", *overrides])
+    if not built.waits:
+        submitted(freeze_and_submit(plan, command, built, name, chosen, trust, force=force))
+        return 0
     with freezing() as made:
         sweep = made.freeze(plan.todo, plan.outputs, command, trust, commit(), force=force)
-        if not built.waits:
-            sweep = submit(sweep, sweep.runs, built, name, chosen)
-            _submitted(sweep)
-            return 0
     return _wait(sweep, sweep.runs, built, name, chosen)
+
+
+def freeze_and_submit(
+    plan: Plan,
+    command: str,
+    launcher: Launcher,
+    name: str,
+    settings: Mapping[str, Any],
+    trust: tuple[str, ...],
+    *,
+    force: bool = False,
+) -> Sweep:
+    """File the runs of a plan and give them to a launcher that does not wait; if it refuses, nothing is left.
+
+    Raises:
+        UsageError: The scheduler refuses.
+        RunError: It does not answer, or something cannot be written.
+    """
+    from sciml.provenance import commit
+    from sciml.sweep import freezing, submit
+
+    with freezing() as made:
+        sweep = made.freeze(plan.todo, plan.outputs, command, trust, commit(), force=force)
+        return submit(sweep, sweep.runs, launcher, name, settings)
 
 
 def planned(
@@ -136,7 +159,7 @@ def planned(
         UsageError: A job cannot be made; the message names it.
         HydraException: The grid, or a job, does not compose.
     """
-    from .expand import axes, expand
+    from .expand import expand
     from .jobs import shadowed
     from .launch import _refuse_options
     from .origin import hydra_session
@@ -149,10 +172,21 @@ def planned(
     for warning in shadowed(config_dir) if config_dir else ():
         screen.note(warning)
     with hydra_session(config_dir):
-        jobs = expand(overrides)
-        if not jobs:
-            raise UsageError("this sweep is empty: one of its overrides has no values")
-        drafts = composed(jobs, trust)
+        return plan_of(expand(overrides), trust, force=force)
+
+
+def plan_of(jobs: Sequence[Sequence[str]], trust: tuple[str, ...], *, force: bool = False) -> Plan:
+    """The same for jobs. Needs a Hydra session.
+
+    Raises:
+        UsageError: A job cannot be made; the message names it.
+        HydraException: A job does not compose.
+    """
+    from .expand import axes
+
+    if not jobs:
+        raise UsageError("this sweep is empty: one of its overrides has no values")
+    drafts = composed(jobs, trust)
     roots = {str(draft.tree["outputs"]) for draft in drafts}
     if len(roots) > 1:
         raise UsageError(f"a sweep has one folder of outputs, not {len(roots)}: {', '.join(sorted(roots))}")
@@ -307,7 +341,7 @@ def _resume(
         for run in again:
             sweep.folder(run).update_status(**{"error": None, **before[run.index]})
         raise
-    _submitted(sweep)
+    submitted(sweep)
     return 0
 
 
@@ -433,7 +467,8 @@ def _listed(values: Sequence[str], most: int = 8) -> str:
     return f"{', '.join(values[: most - 1])} ... {values[-1]} ({len(values)})"
 
 
-def _submitted(sweep: Sweep) -> None:
+def submitted(sweep: Sweep) -> None:
+    """Say what was submitted, and what can be done with it."""
     from .status import commands
 
     ids = list(dict.fromkeys(task.id.partition("_")[0] for task in sweep.submissions[-1].tasks))
