@@ -7,14 +7,14 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sciml.config import digest
 from sciml.errors import RunError, Stopped, UsageError
 from sciml.signals import exit_code
 
 from . import screen
 
 if TYPE_CHECKING:
-    from sciml.search import Study, Trial
+    from sciml.launcher.base import Launcher
+    from sciml.search import Study
     from sciml.space import Direction
 
 HELD_OUT = "val/loss"
@@ -49,7 +49,6 @@ def search(
     """
     from .explain import explain
     from .launch import trusted
-    from .launchers import find_launcher
     from .origin import mistakes
     from .search_launch import run
 
@@ -59,7 +58,7 @@ def search(
     try:
         metric, towards = _asked(objective, direction, trials)
         packages = trusted(trust)
-        made, _ = find_launcher(launcher, launcher_overrides, config_dir, packages)
+        made = _launcher(launcher, launcher_overrides, config_dir, packages)
         study, count = _open(overrides, metric, towards, config_dir, packages, outputs)
     except RunError as error:
         screen.error(str(error))
@@ -72,8 +71,8 @@ def search(
     try:
         code = run(study, total, made, jobs, packages)
         if code is None:  # workers elsewhere are at it
-            return _close(study, 0, options, config_dir) if study.trials() else 0
-        return _close(study, total, options, config_dir) or code
+            return _close(study, 0, options) if study.trials() else 0
+        return _close(study, total, options) or code
     except Stopped as stopped:
         screen.note("stopped; the same command goes on from here")
         return exit_code(stopped.signum)
@@ -94,6 +93,16 @@ def _asked(objective: str | None, direction: str, trials: int) -> tuple[str | No
     if objective is None and direction == "maximize":
         raise UsageError("the held-out loss is minimised; name a metric to maximise: --objective METRIC")
     return objective, direction
+
+
+def _launcher(name: str, overrides: Sequence[str], config_dir: str | None, trust: Sequence[str]) -> Launcher:
+    from sciml.launcher.local import Local
+
+    from .launchers import find_launcher
+
+    if name == "local" and not overrides:
+        return Local(jobs=1)  # without composing its config, which takes a while
+    return find_launcher(name, overrides, config_dir, trust)[0]
 
 
 def _open(
@@ -128,7 +137,7 @@ def _open(
     return study, size(spec.space)
 
 
-def _close(study: Study, total: int, options: Sequence[str], config_dir: str | None) -> int:
+def _close(study: Study, total: int, options: Sequence[str]) -> int:
     """The report; the exit code."""
     from sciml.search import ENOUGH
 
@@ -143,10 +152,8 @@ def _close(study: Study, total: int, options: Sequence[str], config_dir: str | N
         if total:
             screen.error(f"none of {len(trials)} trials is done")
         return int(bool(total))
-    overrides, trial = found
-    print(f"best: {command_line(study, overrides, options)}")
-    if not _same(study, overrides, trial, config_dir):
-        screen.note("the configs were edited since this search was made: that command is another run by now")
+    # An edited config would have made this another search, so the command makes the run that it was.
+    print(f"best: {command_line(study, found, options)}")
     if study.spec.objective is not None:
         screen.note(
             f"chosen by {study.spec.objective}, which the test measures: for the best trial it is too good;"
@@ -158,18 +165,3 @@ def _close(study: Study, total: int, options: Sequence[str], config_dir: str | N
     files = ["trials.csv", "trials.json", *(path.name for path in figures)]
     screen.note(f"in {study.folder}: {', '.join(files)}")
     return int(sum(trial.state in ("done", "failed") for trial in trials) < total)
-
-
-def _same(study: Study, overrides: Sequence[str], trial: Trial, config_dir: str | None) -> bool:
-    """Whether the command still makes the run that the trial was."""
-    from hydra import compose
-
-    from .origin import hydra_session, mistakes
-    from .request import plain
-
-    try:
-        with hydra_session(config_dir):
-            tree = plain(compose("config", [*overrides, f"seed={study.spec.seeds[0]}"]))[0]
-    except mistakes():
-        return False
-    return Path(trial.runs[0]).name.startswith(f"{digest(tree)}-")

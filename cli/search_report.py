@@ -89,12 +89,12 @@ def _runs(study: Study, trial: Trial) -> str:
     return f"{places[0]} and {len(places) - 1} more" if len(places) > 1 else "".join(places)
 
 
-def best(study: Study) -> tuple[list[str], Trial] | None:
-    """The overrides of the best trial, without the seed, and the trial; None if none is done."""
+def best(study: Study) -> list[str] | None:
+    """The overrides of the best trial, without the seed; None if none is done."""
     from .search_worker import arguments
 
     first = next((item.trial for item in ranked(study) if item.rank == 1), None)
-    return None if first is None else (arguments(study.spec, dict(first.params)), first)
+    return None if first is None else arguments(study.spec, dict(first.params))
 
 
 def command_line(study: Study, overrides: Sequence[str], options: Sequence[str]) -> str:

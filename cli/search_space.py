@@ -209,12 +209,13 @@ def _freeze(parsed: Parsed, trust: Sequence[str]) -> list[Frozen]:
     for options in product(*(parameter.choices for parameter in groups)):
         chosen = [f"{g.key}={option}" for g, option in zip(groups, options, strict=True)]
         given = [*parsed.fixed, *chosen, seed]
-        if not frozen:  # Hydra says best what is wrong with a key
-            compose("config", [*given, *(f"{v.key}={v.text(first[v.name])}" for v in values)])
         cfg = compose("config", given, return_hydra_config=True)
         record = cfg.hydra.runtime.choices
         choices = {str(k): v for k, v in record.items() if not str(k).startswith("hydra")}
         raw = _without_hydra(cfg)
+        if not frozen and any(v.key.startswith("+") == _has(raw, v.name) for v in values):
+            # Hydra says best what is wrong with a key.
+            compose("config", [*given, *(f"{v.key}={v.text(first[v.name])}" for v in values)])
         item = Frozen({g.name: option for g, option in zip(groups, options, strict=True)}, choices, raw)
         points = [first] if frozen else [{**first, v.name: end} for v in values for end in v.ends()] or [first]
         for point in points:
