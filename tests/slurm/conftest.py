@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +24,11 @@ class Cluster:
 
     Args:
         folder: Its folder.
+        hurried: When a job was hurried last.
     """
 
     folder: Path
+    hurried: dict[str, float] = field(default_factory=dict)
 
     @property
     def accounts(self) -> bool:
@@ -54,11 +56,15 @@ class Cluster:
         return scheduler.submit(script)
 
     def hurry(self) -> None:
-        """Start requeued jobs at once: SLURM itself lets two minutes pass, until their credentials are void."""
-        for job in self.call("squeue", "--noheader", "--array", "--states=PENDING", "--format=%i %r").splitlines():
-            name, reason = job.split(maxsplit=1)
-            if reason == "BeginTime":
-                subprocess.run(["scontrol", "update", f"JobId={name}", "StartTime=now"], capture_output=True)
+        """Start requeued jobs in two seconds, which SLURM would let wait for two minutes.
+
+        Not at once: a credential that is no younger than the second of the requeueing is refused as revoked.
+        """
+        for line in self.call("squeue", "--noheader", "--array", "--states=PENDING", "--format=%i %r").splitlines():
+            job, reason = line.split(maxsplit=1)
+            if reason == "BeginTime" and time.monotonic() > self.hurried.get(job, 0) + 10:
+                subprocess.run(["scontrol", "update", f"JobId={job}", "StartTime=now+2"], capture_output=True)
+                self.hurried[job] = time.monotonic()
 
     def wait(self, *ids: str, until: Callable[[JobState], bool] = lambda job: job.over) -> dict[str, JobState]:
         """Wait until it holds for all jobs, and hurry them meanwhile."""
