@@ -8,8 +8,8 @@ Interpolations are resolved afterwards, job by job.
 
 from __future__ import annotations
 
-import copy
 import itertools
+import pickle
 from collections.abc import Sequence
 from typing import Any
 
@@ -58,11 +58,14 @@ class Composer:
     def __init__(self) -> None:
         from hydra._internal.config_loader_impl import ConfigLoaderImpl
         from hydra.core.global_hydra import GlobalHydra
+        from hydra.core.override_parser.overrides_parser import OverridesParser
 
         loader = GlobalHydra.instance().config_loader()
         assert isinstance(loader, ConfigLoaderImpl)
         self._loader = loader
-        self._bases: dict[tuple[str, ...], tuple[Any, dict[str, Any]]] = {}
+        self._bases: dict[tuple[str, ...], tuple[bytes, dict[str, Any]]] = {}
+        self._parsed: dict[str, Any] = {}
+        self._parser = OverridesParser.create()
         self._groups: dict[str, bool] = {}
 
     def __call__(self, job: Sequence[str]) -> tuple[Any, dict[str, Any]]:
@@ -78,23 +81,27 @@ class Composer:
             HydraException: It does not compose.
         """
         from hydra._internal.config_loader_impl import ConfigLoaderImpl
-        from hydra.core.override_parser.overrides_parser import OverridesParser
         from hydra.errors import ConfigCompositionException
         from omegaconf.errors import OmegaConfBaseException
 
-        parsed = OverridesParser.create().parse_overrides(list(job))
+        parsed = [self._parse(override) for override in job]
         is_value = [not o.is_hydra_override() and self._sets_value(o) for o in parsed]
         values = [o for o, yes in zip(parsed, is_value, strict=True) if yes]
         files = tuple(line for line, yes in zip(job, is_value, strict=True) if not yes)
         if files not in self._bases:
             self._bases[files] = self._compose(files)
         base, choices = self._bases[files]
-        cfg = copy.deepcopy(base)
+        cfg = pickle.loads(base)  # noqa: S301 - made here; twice as quick as a deep copy
         try:
             ConfigLoaderImpl._apply_overrides_to_config(values, cfg)
         except OmegaConfBaseException as error:  # as in Hydra's load_configuration
             raise ConfigCompositionException from error
         return cfg, choices
+
+    def _parse(self, override: str) -> Any:
+        if override not in self._parsed:
+            self._parsed[override] = self._parser.parse_override(override)
+        return self._parsed[override]
 
     def _sets_value(self, override: Any) -> bool:
         """Whether it sets a value, not the option of a group: the rule of Hydra's defaults list."""
@@ -103,7 +110,7 @@ class Composer:
             self._groups[key] = self._loader.repository.group_exists(key)
         return isinstance(override.value(), dict) or not self._groups[key]
 
-    def _compose(self, files: tuple[str, ...]) -> tuple[Any, dict[str, Any]]:
+    def _compose(self, files: tuple[str, ...]) -> tuple[bytes, dict[str, Any]]:
         from hydra import compose
         from omegaconf import open_dict
 
@@ -111,7 +118,7 @@ class Composer:
         choices = dict(cfg.hydra.runtime.choices)
         with open_dict(cfg):
             del cfg["hydra"]
-        return cfg, choices
+        return pickle.dumps(cfg), choices
 
 
 def axes(jobs: Sequence[Sequence[str]]) -> dict[str, list[str]]:

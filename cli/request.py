@@ -81,7 +81,7 @@ def plain(cfg: Any, origin: Origin | None = None) -> tuple[dict[str, Any], dict[
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
-    kept = OmegaConf.masked_copy(cfg, [key for key in cfg if key != "hydra"])
+    kept = OmegaConf.masked_copy(cfg, [key for key in cfg if key != "hydra"]) if "hydra" in cfg else cfg
     raw = OmegaConf.to_container(kept, resolve=False)
     try:
         tree = OmegaConf.to_container(kept, resolve=True, throw_on_missing=True)

@@ -183,7 +183,9 @@ class RunFolder:
         """File the resolved config."""
         import yaml
 
-        write_atomically(self.config, yaml.safe_dump(dict(tree), sort_keys=False))
+        # The same text from the library in C, where it is there, in a fifth of the time.
+        dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
+        write_atomically(self.config, yaml.dump(dict(tree), Dumper=dumper, sort_keys=False))
 
     def set_aside(self) -> None:
         """Make room for a repetition; the finished row is kept as ``row.previous.json``."""
