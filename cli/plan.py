@@ -24,12 +24,14 @@ class Planned:
         folders: Run folder by seed.
         threads: CPU threads of one run.
         steps: Optimiser steps of one run.
+        track: The config's ``track`` node.
     """
 
     cell: Cell
     folders: dict[int, RunFolder]
     threads: int
     steps: int
+    track: dict[str, Any]
 
 
 def planned(
@@ -66,7 +68,7 @@ def planned(
             identity = digest(tree)
             folders = {seed: run_folder(outputs, cell.experiment, identity, seed) for seed in cell.seeds}
             steps = tree["trainer"].get("max_steps") or 0
-            plan.append(Planned(cell, folders, threads=tree["threads"], steps=steps))
+            plan.append(Planned(cell, folders, threads=tree["threads"], steps=steps, track=tree["track"]))
     return plan
 
 

@@ -71,7 +71,8 @@ def make_table(
             if key in _FIXED:
                 raise UsageError(f"{key} cannot be overridden here: {_FIXED[key]}")
         plan = planned(table, budget, overrides, Path(outputs), config_dir)
-        code = _run_missing(table, plan, jobs, outputs, config_dir, trust) if run else 0
+        missing = _missing(table, plan, outputs, config_dir) if run else []
+        code = _run(table, plan, missing, jobs, outputs, trust) if missing else 0
         report, folders = _report(table, budget, overrides, plan, config_dir)
         _print(report, folders, form)
     except UsageError as error:
@@ -79,6 +80,8 @@ def make_table(
         return 2
     for message in report.damaged:
         screen.error(f"left out: {message}; remove the file to run this cell again")
+    if missing and any(result.values for result in report.results):
+        _mirror(report, plan, Path(outputs))
     lacking = any(len(result.seeds) < len(result.cell.seeds) for result in report.results)
     return code or int(bool(report.damaged) or (run and lacking))
 
@@ -96,8 +99,8 @@ def find_table(name: str, config_dir: str | None) -> Table:
     return load(name, places(Path(config_dir) if config_dir else None))
 
 
-def _run_missing(
-    table: Table, plan: Sequence[Planned], width: int, outputs: str, config_dir: str | None, trust: Sequence[str]
+def _run(
+    table: Table, plan: Sequence[Planned], missing: Sequence[Job], width: int, outputs: str, trust: Sequence[str]
 ) -> int:
     from sciml.launcher.local import Local
     from sciml.signals import exit_code
@@ -106,9 +109,6 @@ def _run_missing(
     from .launch import trusted
 
     trusted(trust)
-    missing = _missing(table, plan, outputs, config_dir)
-    if not missing:
-        return 0
     launcher = Local(jobs=width)
     total = len({folder.path for item in plan for folder in item.folders.values()})
     runs = "1 run" if len(missing) == 1 else f"{len(missing)} runs"
@@ -207,6 +207,14 @@ def _report(
     chosen = table.budgets[budget]
     report = collect(table, citation(table.paper, config_dir), chosen, extra, [p.cell for p in plan], folders)
     return report, folders
+
+
+def _mirror(report: Report, plan: Sequence[Planned], outputs: Path) -> None:
+    """A table that has changed goes to W&B, as its runs went."""
+    from sciml.render import cells
+    from sciml.track import log_table
+
+    log_table(report.table.name, cells(report), plan[0].track, outputs / ".tables" / report.table.name)
 
 
 def _with_rows(table: Table, only: Sequence[str]) -> Table:

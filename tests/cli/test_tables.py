@@ -108,6 +108,7 @@ def stub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(sys, "executable", str(program))
     monkeypatch.setattr(local, "POLL", 0.01)
     monkeypatch.setenv("COLUMNS", "250")
+    monkeypatch.setenv("WANDB_MODE", "disabled")
     return plan
 
 
@@ -160,6 +161,17 @@ def test_all_missing_runs_are_run_once_seed_by_seed(table, stub, capsys, tmp_pat
     assert table() == 0  # nothing is run again
     assert len(started(stub)) == 6
     assert capsys.readouterr().err == ""
+
+
+def test_a_table_that_has_changed_goes_to_wandb_and_one_that_has_not_does_not(table, stub, tmp_path, monkeypatch):
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    for _ in range(2):
+        assert table() == 0
+        [logged] = (tmp_path / "out/.tables/mine2020x/heat").rglob("*.table.json")
+        content = json.loads(logged.read_text())
+        data = [dict(zip(content["columns"], line, strict=True)) for line in content["data"]]
+        assert [line["row"] for line in data] == [row["name"] for row in TABLE["rows"]]
+        assert all(line["mean"] is not None for line in data)
 
 
 def test_no_run_reads_and_never_starts_a_process(table, stub, capsys):
