@@ -17,6 +17,7 @@ import time
 from contextlib import contextmanager
 from pathlib import Path
 
+import helpers
 import pytest
 import yaml
 
@@ -85,7 +86,8 @@ value = 0.5 if "optimizer.lr=0.01" in given else 0.25
 name, _, _ = folder.name.partition("-")
 metrics = dict(other=1.0) if what == "other" else dict(rel_l2=value + seed / 100)
 row = dict(experiment="baseline/heat", family="operator", hash=name, seed=seed, metrics=metrics, wall_seconds=1.5)
-(folder / "row.json").write_text(json.dumps(row))
+(folder / "part").write_text(json.dumps(row))
+os.replace(folder / "part", folder / "row.json")
 """
 
 
@@ -394,6 +396,28 @@ def test_composing_all_cells_needs_no_torch(conf, tmp_path):
         "sys.exit('torch' in sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+
+
+def test_a_large_table_that_is_killed_half_way_repeats_no_finished_cell(table, stub, conf, tmp_path):
+    """60 cells, half of them made before; SIGKILL while the others are at work."""
+    tree = json.loads(json.dumps(TABLE))
+    tree["budgets"]["desk"]["seeds"] = [0]
+    tree["rows"][1:3] = [
+        {"name": f"lr {i}", "overrides": [f"optimizer.lr={i / 1000}"], "reported": [None]} for i in range(1, 59)
+    ]
+    (conf / "table/mine2020x/heat.yaml").write_text(yaml.safe_dump(tree))
+    child = helpers.child(table)
+    _until(lambda: len(_rows(tmp_path / "out")) >= 30)
+    os.kill(child, signal.SIGKILL)
+    assert helpers.wait(child) == -signal.SIGKILL
+    before = {folder.path for folder in _rows(tmp_path / "out")}
+    assert 30 <= len(before) < 60
+    begun = len(started(stub))
+    assert table() == 0
+    assert len(_rows(tmp_path / "out")) == 60
+    again = started(stub)[begun:]
+    assert len(again) <= 60 - len(before)
+    assert len(set(again)) == len(again)
 
 
 @pytest.mark.slow
