@@ -85,7 +85,8 @@ class Composer:
         from omegaconf.errors import OmegaConfBaseException
 
         parsed = [self._parse(override) for override in job]
-        is_value = [not o.is_hydra_override() and self._sets_value(o) for o in parsed]
+        # Hydra itself refuses one with several values.
+        is_value = [not (o.is_hydra_override() or o.is_sweep_override()) and self._sets_value(o) for o in parsed]
         values = [o for o, yes in zip(parsed, is_value, strict=True) if yes]
         files = tuple(line for line, yes in zip(job, is_value, strict=True) if not yes)
         if files not in self._bases:

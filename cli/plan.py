@@ -42,6 +42,7 @@ def planned(
     Raises:
         UsageError: A cell does not compose; the message names the file and the cell, or the user's override.
     """
+    from .expand import Composer
     from .origin import hydra_session
 
     composed: dict[tuple[str, tuple[str, ...]], dict[str, Any]] = {}
@@ -49,11 +50,12 @@ def planned(
     def compose(cell: Cell) -> dict[str, Any]:
         key = cell.experiment, cell.overrides
         if key not in composed:
-            composed[key] = _compose(cell.experiment, cell.overrides, config_dir)
+            composed[key] = _compose(composer, cell.experiment, cell.overrides, config_dir)
         return composed[key]
 
     plan = []
     with hydra_session(config_dir):
+        composer = Composer()
         for plainer, cell in zip(
             cells(table, table.budgets[budget]), cells(table, table.budgets[budget], extra), strict=True
         ):
@@ -90,15 +92,18 @@ def _composes(cell: Cell, compose: Callable[[Cell], Any]) -> bool:
     return True
 
 
-def _compose(experiment: str, overrides: Sequence[str], config_dir: str | None) -> dict[str, Any]:
-    from hydra import compose
-
+def _compose(
+    composer: Callable[[Sequence[str]], tuple[Any, Any]],
+    experiment: str,
+    overrides: Sequence[str],
+    config_dir: str | None,
+) -> dict[str, Any]:
     from .explain import explain
     from .origin import mistakes
 
     given = [f"+experiment={experiment}", *overrides]
     try:
-        return plain(compose("config", given))[0]
+        return plain(composer(given)[0])[0]
     except mistakes() as error:
         message = explain(error, given, config_dir).replace("add -m to run them all", "a cell has one")
         raise UsageError(message) from error
