@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 log = logging.getLogger("sciml")
+PARTING = 120.0  # seconds that a finished run waits for its mirror
 OFFLINE_PATIENCE = 60.0  # seconds of a run before its offline mirror starts, if it is not over by then
 
 
@@ -65,7 +66,9 @@ class Tracker(Logger):
         if settings["mode"] != "disabled":
             # Who is online wants to see the run, and to know at once if nobody is logged in.
             patience = 0.0 if settings["mode"] == "online" else OFFLINE_PATIENCE
-            self._mirror = _Mirror(lambda: _start_wandb(folder.path, tree, settings, name, wandb_id), patience)
+            self._mirror = _Mirror(
+                lambda: _start_wandb(folder.path, tree, settings, name, wandb_id), patience, settings["mode"]
+            )
 
     @property
     def name(self) -> str:
@@ -146,8 +149,8 @@ class _Mirror:
     waits: until the first job is ``patience`` seconds old, or until the run is over.
     """
 
-    def __init__(self, start: Callable[[], WandbLogger], patience: float) -> None:
-        self._patience = patience
+    def __init__(self, start: Callable[[], WandbLogger], patience: float, mode: str) -> None:
+        self._patience, self._mode = patience, mode
         self._first: float | None = None
         self._jobs: queue.SimpleQueue[Callable[[WandbLogger], None] | None] = queue.SimpleQueue()
         self._error: str | None = None
@@ -160,7 +163,7 @@ class _Mirror:
         self._first = now if self._first is None else self._first
         if self._thread.ident is None and now - self._first >= self._patience:
             self._thread.start()
-        if self._error and not self._started:
+        if self._error and not self._started and self._mode == "online":
             reason, self._error = self._error, None  # said once
             raise RunError(f"W&B did not start: {reason}; use track.mode=offline, or `wandb login`")
         if not self._error:
@@ -171,7 +174,9 @@ class _Mirror:
             self._thread.start()
         if self._thread.is_alive():
             self._jobs.put(None)
-            self._thread.join(timeout=120)
+            self._thread.join(timeout=PARTING)
+            if self._thread.is_alive():
+                log.warning("W&B does not answer after %.0f s; the run folder has everything", PARTING)
         if self._error:
             what = "stopped taking data" if self._started else "did not start"
             log.warning("W&B %s: %s; the run folder has everything", what, self._error)
@@ -187,6 +192,7 @@ class _Mirror:
             wandb.experiment.finish()
         except Exception as error:  # noqa: BLE001
             self._error = _reason(error)
+            _abandon_wandb()
 
 
 def _reason(error: Exception) -> str:
@@ -214,6 +220,17 @@ def _start_wandb(
         settings=wandb.Settings(console="off", silent=True, disable_git=True, disable_code=True),
     )
     return WandbLogger(experiment=run)
+
+
+def _abandon_wandb() -> None:
+    """Forget a service that broke: a next run must not look for it, nor the end of the process wait for it."""
+    import sys
+
+    if wandb := sys.modules.get("wandb"):
+        try:
+            wandb.teardown()
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - it has been reported already
+            log.debug("W&B's service could not be ended: %s", error)
 
 
 def _file_row(wandb_logger: WandbLogger, row: Mapping[str, Any], files: list[Path], name: str) -> None:
