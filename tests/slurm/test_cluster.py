@@ -11,7 +11,7 @@ import pytest
 
 from sciml import scheduler
 
-from .conftest import SCRIPTS, Cluster, eventually
+from .conftest import CPUS, SCRIPTS, Cluster, eventually
 
 HUNGRY = "x = []\nwhile True: x.append(bytearray(20_000_000)); __import__('time').sleep(0.05)"
 # What a run does with signals, without the run: waits for one, and sees to the job that it is in.
@@ -71,7 +71,7 @@ def test_a_preempted_job_is_requeued_and_goes_on(
     job = cluster.sbatch(tmp_path / "job", [f"{start} {waiting}"], signal=f"{signal}@30", requeue="")
     output = tmp_path / "job.log"
     eventually(lambda: output.exists() and "start 0" in output.read_text(), lambda: scheduler.states([job]))
-    urgent = cluster.sbatch(tmp_path / "urgent", ["true"], partition="urgent", ntasks="4")
+    urgent = cluster.sbatch(tmp_path / "urgent", ["true"], partition="urgent", ntasks=str(CPUS))
     cluster.wait(urgent)
     states = cluster.wait(job)
     said = output.read_text()
