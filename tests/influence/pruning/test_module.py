@@ -1,0 +1,123 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from hydra import compose, initialize_config_module
+from hydra.utils import instantiate
+from lightning.pytorch import LightningModule, Trainer, seed_everything
+
+from sciml.errors import ConfigError
+from sciml.influence.pruning.module import Classifier, accuracy
+
+
+def build(*overrides: str) -> LightningModule:
+    with initialize_config_module("sciml.conf", version_base="1.3"):
+        config = compose("config", list(overrides))
+    seed_everything(0, verbose=False)
+    return instantiate(config.influence, _convert_="all")
+
+
+def small(*overrides: str) -> Classifier:
+    sizes = ("network.width=16", "influence.data.n_train=640", "influence.log_every=5", "influence.val_every=10")
+    return build("+experiment=frantar2021mfac/pruning", *sizes, *overrides)  # type: ignore[return-value]
+
+
+def trainer(max_steps: int = -1) -> Trainer:
+    return Trainer(
+        accelerator="cpu",
+        logger=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        enable_checkpointing=False,
+        max_epochs=-1,
+        max_steps=max_steps,
+    )
+
+
+def metrics(module: LightningModule) -> dict[str, float]:
+    tester = trainer()
+    tester.test(module, verbose=False)
+    return {name: float(value) for name, value in tester.callback_metrics.items()}
+
+
+def test_a_trained_network_is_tested_and_pruned_and_stays_as_it_was() -> None:
+    module = small("influence/pruner=magnitude", "influence.sparsities=[0.5,0.975]", "influence.recomputations=2")
+    fit = trainer(60)
+    fit.fit(module)
+    assert {"train/loss", "val/loss", "val/accuracy"} <= set(fit.callback_metrics)
+    before = {name: p.clone() for name, p in module.state_dict().items()}
+    found = metrics(module)
+    assert found == metrics(module)
+    assert all(torch.equal(p, before[name]) for name, p in module.state_dict().items())
+    assert set(found) == {"accuracy", "loss", "accuracy_50", "sparsity_50", "accuracy_97.5", "sparsity_97.5"}
+    assert found["accuracy"] > 0.7
+    assert found["accuracy"] == pytest.approx(float(fit.callback_metrics["val/accuracy"]), abs=0.06)
+
+    # The same by hand, on the network itself.
+    weights = [p for p in module.network.parameters() if p.dim() > 1]
+    d = sum(p.numel() for p in weights)
+    keep = round(0.025 * d)
+    assert found["sparsity_97.5"] == pytest.approx(1 - keep / d, abs=1e-6)
+    threshold = torch.cat([p.detach().abs().flatten() for p in weights]).sort(descending=True)[0][keep - 1]
+    with torch.no_grad():
+        for p in weights:
+            p.mul_(p.abs() >= threshold)
+        test = module.examples("test")
+        assert found["accuracy_97.5"] == pytest.approx(accuracy(module.network(test.x), test.y))
+    assert module.figures().keys() == {"accuracy_against_sparsity"}
+    assert module.cost() == {"pruning_gradients": 0}
+
+
+def test_recomputation_collects_gradients_in_each_step() -> None:
+    module = small("influence.recomputations=3", "influence.sparsities=[0.5,0.8]", "influence.pruner.gradients=5")
+    module.setup("fit")
+    found = metrics(module)
+    assert module.cost() == {"pruning_gradients": 2 * 3 * 5}
+    assert [len(curve) for curve in module._curves.values()] == [4, 4]
+    assert [round(share, 2) for share, _ in module._curves[0.8]] == [0, 0.42, 0.66, 0.8]
+    # A sparsity is the same run whether or not others are asked for.
+    alone = small("influence.recomputations=3", "influence.sparsities=[0.8]", "influence.pruner.gradients=5")
+    assert metrics(alone)["accuracy_80"] == found["accuracy_80"]
+
+
+def test_a_resumed_run_is_bit_identical_to_an_uninterrupted_one(tmp_path: Path) -> None:
+    choice = ("optimizer=mfac", "optimizer.lr=1e-3", "optimizer.window=16")
+    straight = small(*choice)
+    trainer(30).fit(straight)
+    first = trainer(15)
+    first.fit(small(*choice))
+    first.save_checkpoint(tmp_path / "last.ckpt")
+    resumed = small(*choice)
+    torch.manual_seed(123)
+    trainer(30).fit(resumed, ckpt_path=tmp_path / "last.ckpt", weights_only=True)
+    for a, b in zip(straight.parameters(), resumed.parameters(), strict=True):
+        assert torch.equal(a, b)
+
+
+def test_floor_and_ceiling() -> None:
+    # mnist5k has as many of each digit in every part
+    assert metrics(build("+experiment=frantar2021mfac/baseline"))["accuracy"] == pytest.approx(0.1)
+    ceiling = build("+experiment=frantar2021mfac/baseline", "influence.predict=labels")
+    assert metrics(ceiling)["accuracy"] == 1
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["influence.val_every=12"], "val_every"),
+        (["influence.optimizer=null"], "influence.optimizer is null"),
+        (["influence.sparsities=[1.0]"], "1.0 is no share"),
+        (["influence.recomputations=0"], "recomputations is 0"),
+    ],
+)
+def test_impossible_settings_are_refused(overrides: list[str], message: str) -> None:
+    with pytest.raises(Exception, match=message) as caught:
+        small(*overrides)
+    assert isinstance(caught.value.__cause__, ConfigError)
+
+
+def test_a_baseline_that_is_not_there_is_refused() -> None:
+    with pytest.raises(Exception, match="majority or labels"):
+        build("+experiment=frantar2021mfac/baseline", "influence.predict=mean")
