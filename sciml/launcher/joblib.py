@@ -8,11 +8,13 @@ A worker does not hear a Ctrl-C; the process that made it does, and passes on th
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Any, ClassVar
@@ -20,7 +22,7 @@ from typing import Any, ClassVar
 from sciml.errors import RunError, Stopped, UsageError
 from sciml.launcher.base import Launcher
 from sciml.launcher.local import cores, noting
-from sciml.launcher.warm import call, in_child, warm_up
+from sciml.launcher.warm import HEAVY, call, in_child, warm_up
 
 _noted: list[int] = []  # signals that this worker got
 
@@ -49,16 +51,40 @@ class Joblib(Launcher):
         return min(self.jobs or cores(), commands)
 
     def launch(self, commands: Sequence[Sequence[str]], folder: Path, name: str) -> list[str]:
+        logs = [self.log(folder, name, i) for i in range(len(commands))]
+        width = self.width(len(commands))
+        with noting() as noted:
+            if width == 1:  # joblib would do the work in this process, and so does this
+                self._alone(commands, logs, noted)
+            else:
+                self._together(commands, logs, noted, width, folder / f".{name}.workers")
+        if noted:
+            raise Stopped(noted[0], str(folder))
+        return [""] * len(commands)
+
+    def _alone(self, commands: Sequence[Sequence[str]], logs: Sequence[Path], noted: Sequence[int]) -> None:
+        warm_up(HEAVY)
+        for index, (command, log) in enumerate(zip(commands, logs, strict=True)):
+            if not noted:
+                self.ended(index, in_child(partial(call, command), noted, log))
+
+    def _together(
+        self,
+        commands: Sequence[Sequence[str]],
+        logs: Sequence[Path],
+        noted: Sequence[int],
+        width: int,
+        register: Path,
+    ) -> None:
         joblib = _joblib()
-        register = folder / f".{name}.workers"
         work = [
-            joblib.delayed(_work)(i, list(command), self.log(folder, name, i), register)
-            for i, command in enumerate(commands)
+            joblib.delayed(_work)(i, list(command), log, register, HEAVY)
+            for i, (command, log) in enumerate(zip(commands, logs, strict=True))
         ]
-        options = {"n_jobs": self.width(len(commands)), "backend": "loky", "batch_size": 1}
-        with noting() as noted, _passing_on(noted, register):
+        pool = joblib.Parallel(n_jobs=width, backend="loky", batch_size=1, return_as="generator_unordered")
+        with _passing_on(noted, register):
             try:
-                for index, code, error in joblib.Parallel(return_as="generator_unordered", **options)(work):
+                for index, code, error in pool(work):
                     if error:
                         raise RunError(error)
                     if code is not None:
@@ -66,9 +92,6 @@ class Joblib(Launcher):
             except joblib.externals.loky.process_executor.BrokenProcessPool as error:
                 if not noted:
                     raise RunError("a worker of joblib was killed, perhaps for its memory; try fewer jobs") from error
-        if noted:
-            raise Stopped(noted[0], str(folder))
-        return [""] * len(commands)
 
 
 def _joblib() -> Any:
@@ -88,13 +111,14 @@ def _passing_on(noted: Sequence[int], register: Path) -> Iterator[None]:
     over = threading.Event()
 
     def watch() -> None:
-        passed = 0
+        passed: set[tuple[int, int]] = set()
         while not over.wait(0.1):
-            for number in noted[passed:]:
-                passed += 1
-                for pid in _pids(register):
-                    with contextlib.suppress(ProcessLookupError):
-                        os.kill(pid, signal.SIGUSR2 if number == signal.SIGUSR2 else signal.SIGTERM)
+            # All of them to each worker, since one may come into being after a signal.
+            for heard in set(itertools.product(range(len(noted)), _pids(register))) - passed:
+                passed.add(heard)
+                i, pid = heard
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGUSR2 if noted[i] == signal.SIGUSR2 else signal.SIGTERM)
 
     thread = threading.Thread(target=watch, daemon=True)
     thread.start()
@@ -117,18 +141,20 @@ def _note(number: int, frame: FrameType | None) -> None:
     _noted.append(number)
 
 
-def _work(index: int, command: list[str], log: Path, register: Path) -> tuple[int, int | None, str]:
+def _work(
+    index: int, command: list[str], log: Path, register: Path, heavy: Sequence[str]
+) -> tuple[int, int | None, str]:
     """In a worker: one command in a child; nothing any more once a signal has come."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     for number in (signal.SIGTERM, signal.SIGUSR2):
         signal.signal(number, _note)
     if os.getpid() not in _pids(register):
+        _noted.clear()  # of an earlier call, which ended
         with open(register, "a") as file:
             file.write(f"{os.getpid()}\n")
-        _noted.clear()  # of an earlier call, which ended
     if _noted:
         return index, None, ""
-    warm_up()
+    warm_up(heavy)
     try:
         return index, in_child(lambda: call(command), _noted, log), ""
     except RunError as error:

@@ -26,9 +26,9 @@ POLL = 0.02  # seconds between two looks at a child
 _HANDLED = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR2, signal.SIGHUP)
 
 
-def warm_up() -> None:
+def warm_up(modules: Sequence[str] = HEAVY) -> None:
     """Import what takes long. Nothing is computed: a child of a process with busy threads could hang."""
-    for name in HEAVY:
+    for name in modules:
         importlib.import_module(name)
 
 
