@@ -91,6 +91,15 @@ def _first_node(environment: Mapping[str, str]) -> str:
     return SLURMEnvironment.resolve_root_node_address(environment["SLURM_STEP_NODELIST"])
 
 
+def behind() -> bool:
+    """Whether another process speaks for this one."""
+    try:
+        spot = place()
+    except ConfigError:
+        return False
+    return spot is not None and spot.rank > 0
+
+
 def processes(trainer: Mapping[str, Any]) -> tuple[int, Place | None]:
     """How many processes make a run, and where this one stands if they have been started together.
 

@@ -28,7 +28,7 @@ from sciml.errors import ConfigError, RunError, Stopped, UsageError
 from sciml.folder import Row, RunFolder, placed, run_folder
 from sciml.numerics import numerics, quiet
 from sciml.parallel import ALONE
-from sciml.place import processes
+from sciml.place import behind, processes
 from sciml.progress import Bar
 from sciml.rendezvous import Meeting, following
 from sciml.signals import StopSignal
@@ -97,8 +97,13 @@ def execute(request: Request, console: Console | None = None, stop: StopSignal |
         Stopped: A signal stopped it; it can be resumed.
         SystemExit: With the run's exit code, in each of several processes but the first.
     """
-    family = check(request.tree, request.raw, trust=request.trust, origin=request.origin)
-    size, spot = processes(request.tree["trainer"])
+    try:
+        family = check(request.tree, request.raw, trust=request.trust, origin=request.origin)
+        size, spot = processes(request.tree["trainer"])
+    except UsageError as error:
+        if behind():
+            raise SystemExit(2) from error
+        raise
     # Of processes that were started together the first says what it found: it owns the folder.
     if spot is None and not request.force and (row := request.folder.read_row()) is not None:
         return Outcome(row, request.folder, found=True)

@@ -243,6 +243,9 @@ def test_another_number_of_processes_than_the_config_asks_for_is_refused(
         monkeypatch.setenv(name, str(value))
     with pytest.raises(ConfigError, match=r"4 processes have been started, but trainer\.devices x .* is 1"):
         execute(request(tmp_path, *PINN))
+    monkeypatch.setenv("RANK", "1")
+    with pytest.raises(SystemExit, match="2"):  # said once
+        execute(request(tmp_path, *PINN))
 
 
 def test_evaluation_of_a_run_of_several_needs_one_process(tmp_path: Path) -> None:
