@@ -141,8 +141,8 @@ def sweep(
         typer.Option(
             "--optuna",
             metavar="TRIALS",
-            min=1,
-            help="Search instead of a grid: so many trials of Optuna's, over [cyan]key=interval(a,b)[/],"
+            min=0,
+            help="Search instead of a grid: so many trials of Optuna's in all, over [cyan]key=interval(a,b)[/],"
             " [cyan]key=choice(a,b)[/] and the like.",
         ),
     ] = None,
@@ -164,8 +164,11 @@ def sweep(
     """
     if optuna is not None:
         from .launchers import split
-        from .search import search
+        from .search import refuse, search
 
+        given = {"--dry-run": dry_run, "--resume": resume, "--force": force, "--array-parallel": array_parallel}
+        if wrong := [name for name, value in given.items() if value]:
+            raise typer.Exit(refuse(wrong))
         mine, theirs = split(overrides or [])
         raise typer.Exit(
             search(

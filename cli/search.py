@@ -67,6 +67,8 @@ def search(
         screen.error(explain(error, overrides, config_dir))
         return 2
     total = int(min(trials, count))
+    if total < trials:
+        screen.note(f"the space has no more than {total} points, each of which is tried once")
     options = [*(["--config-dir", config_dir] if config_dir else []), *(f"--trust={name}" for name in trust)]
     try:
         code = run(study, total, made, jobs, packages)
@@ -82,6 +84,12 @@ def search(
     except KeyboardInterrupt:
         screen.error("interrupted; the same command goes on from here")
         return 130
+
+
+def refuse(options: Sequence[str]) -> int:
+    """Say that options of a grid mean nothing to a search; returns the exit code."""
+    screen.error(f"{', '.join(options)} cannot be used with --optuna: the same command goes on with a search")
+    return 2
 
 
 def _asked(objective: str | None, direction: str, trials: int) -> tuple[str | None, Direction]:

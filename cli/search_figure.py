@@ -40,7 +40,7 @@ def draw(study: Study, trials: Sequence[Trial], importance: Mapping[str, float])
 def history(trials: Sequence[Trial], label: str, direction: str) -> Figure:
     """Every trial's value by its number, the best so far, and where trials failed."""
     from matplotlib.figure import Figure
-    from matplotlib.ticker import MaxNLocator
+    from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
     done = sorted((t.number, t.value) for t in trials if t.value is not None)
     numbers, values = [n for n, _ in done], [v for _, v in done]
@@ -57,6 +57,9 @@ def history(trials: Sequence[Trial], label: str, direction: str) -> Figure:
         axes.scatter(failed, [0.03] * len(failed), marker="x", s=28, color=_GREY, label="failed", transform=transform)
     if min(values) > 0 and max(values) > 10 * min(values):
         axes.set_yscale("log")
+        axes.yaxis.set_major_formatter("{x:g}")
+        axes.yaxis.set_minor_locator(LogLocator(subs=(2, 5)))
+        axes.yaxis.set_minor_formatter("{x:g}" if max(values) < 1000 * min(values) else NullFormatter())
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set(xlabel="trial", ylabel=label)
     axes.spines[["top", "right"]].set_visible(False)
@@ -74,6 +77,8 @@ def importances(shares: Mapping[str, float], done: int) -> Figure:
     bars = axes.barh(names, [shares[name] for name in names], color=_BLUE)
     axes.bar_label(bars, fmt="%.2f", padding=3)
     axes.invert_yaxis()
-    axes.set(xlim=(0, 1.1 * max(shares.values())), xlabel=f"share in being among the best (PED-ANOVA, {done} trials)")
+    axes.set(
+        xlim=(0, 1.1 * max(shares.values())), xlabel=f"importance for being among the best (PED-ANOVA, {done} trials)"
+    )
     axes.spines[["top", "right"]].set_visible(False)
     return figure

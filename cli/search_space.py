@@ -268,7 +268,7 @@ def filled(item: Frozen, values: Sequence[Parameter], point: dict[str, Value]) -
     parser = OverridesParser.create()
     for value in values:
         override = parser.parse_override(f"{value.name}={value.text(point[value.name])}")
-        OmegaConf.update(cfg, value.name, override.value(), merge=True, force_add=True)
+        OmegaConf.update(cfg, value.name, override.value(), merge=True)
     return cfg
 
 

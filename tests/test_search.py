@@ -81,19 +81,22 @@ def test_a_trial_that_kills_its_workers_ends_as_failed(study: Callable[..., Stud
     one = study()
     run = RunFolder(tmp_path / "outputs" / "run")
     run.create()
-    stops = [False, True, False, False]  # killed, stopped in good order, killed, killed
-    for step, stopped in enumerate(stops):
+
+    def killed(step: int, *, stopped: bool = False) -> None:
         taken = one.take(1)
         assert taken is not None
         one.note_run(0, ["run"])
-        run.update_status(step=step if step < 2 else 2)  # the first two get further
+        run.update_status(step=step)
         if stopped:
             one.let_go(taken)
         taken.lock.close()
+
+    for step in range(DEATHS + 2):  # each gets further
+        killed(step)
+    killed(9)
+    killed(9, stopped=True)  # in good order: the count begins anew
     for _ in range(DEATHS):
-        if (taken := one.take(1)) is None:
-            break
-        taken.lock.close()
+        killed(9)
     assert one.take(1) is None
     assert one.trials()[0].error == f"its worker was killed {DEATHS} times at the same step; out of memory?"
 

@@ -181,6 +181,13 @@ def test_options_that_do_not_go_together(look: Callable[..., Any], outputs: Path
     assert not outputs.exists()
 
 
+def test_options_of_a_grid_are_refused(sciml: Callable[..., Any]) -> None:
+    for option in (("--dry-run",), ("--resume", "x"), ("--force",), ("--array-parallel", "2")):
+        ended = sciml("sweep", "--optuna", "2", *option)
+        assert ended.code == 2
+        assert ended.err.startswith(f"error: {option[0]} cannot be used with --optuna")
+
+
 def test_a_frozen_config_is_what_hydra_composes() -> None:
     from hydra import compose
 
@@ -338,7 +345,7 @@ def worker(study: Study, total: int, *options: str) -> int:
     return child(lambda: main([str(study.folder), f"--trials={total}", "--trust=quadratic_package", *options]))
 
 
-def wait_for(condition: Callable[[], bool], seconds: float = 30) -> None:
+def wait_for(condition: Callable[[], bool], seconds: float = 60) -> None:
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, f"not within {seconds} s"
