@@ -34,10 +34,48 @@ def request(name: str, outputs: Path, *overrides: str) -> Request:
     return request_of(cfg, dict(cfg.hydra.runtime.choices), [])
 
 
+# One step where something is trained step by step; where a run does more than that, less of it.
+SMALL = {
+    "trainer.max_steps": "1",
+    "influence.task.n_train": "40",
+    "influence.task.n_query": "5",
+    "influence.task.recipe.epochs": "1",
+    "influence.evaluation.masks": "4",
+    "influence.evaluation.repeats": "2",
+    "influence.evaluation.resamples": "2",
+    "influence.evaluation.counts": "[1,2]",
+    "influence.evaluation.queries": "2",
+    "influence.evaluation.draws": "2",
+    "influence.evaluation.examples": "2",
+    "influence.evaluation.damping": "10",
+    "influence.evaluation.groups": "3",
+}
+# A run that another one attributes.
+ATTRIBUTED = {
+    "network.width": "3",
+    "pinn.n_points": "20",
+    "pinn.problem.n_x": "6",
+    "pinn.problem.n_t": "5",
+    "operator.dataset.n_train": "8",
+    "operator.batch_size": "4",
+}
+
+
+def small(name: str, sizes: dict[str, str] = SMALL) -> list[str]:
+    tree = request(name, Path("unused")).tree
+    return [f"{key}={value}" for key, value in sizes.items() if has(tree, key.split("."))]
+
+
+def has(tree: Any, path: list[str]) -> bool:
+    return not path or (isinstance(tree, dict) and path[0] in tree and has(tree[path[0]], path[1:]))
+
+
 @pytest.mark.parametrize("name", named("experiment"))
 def test_experiment_runs(name: str, tmp_path: Path) -> None:
-    asked = request(name, tmp_path, "trainer.max_steps=1")
+    asked = request(name, tmp_path, *small(name))
     assert asked.experiment == name
+    if needed := asked.tree.get("influence", {}).get("task", {}).get("run"):
+        execute(request(needed, tmp_path, *small(needed), *small(needed, ATTRIBUTED)))
     outcome = execute(asked)
     assert outcome.row["metrics"]
     assert outcome.row["family"] in FAMILIES

@@ -17,7 +17,7 @@ Per query, the response :math:`m_q(\theta_{(i)}) - m_q(\theta^s)` is correlated 
 - ``scale_ratio``: slope of response against score through the origin,
 - ``residual``: largest norm of a gradient that was left, relative to :math:`\|\nabla\ell_i\|`.
 
-The papers minimise by Adam or SGD. Here L-BFGS, started from :math:`(G + \delta I)^{-1}` at :math:`\theta^s`, goes on
+The papers minimise by Adam or SGD. Here L-BFGS, started from :math:`(G + \delta I)^{-1}`, goes on
 in float64 until the gradient is gone: the same minimum for all examples at once, to a stated precision.
 """
 
@@ -55,7 +55,8 @@ class PBRF(Evaluation):
         examples: Training examples that are pushed out one at a time, drawn from the run's seed.
         damping: delta without the task's lambda, as a multiple of the mean eigenvalue of G.
         tolerance: Of ``residual``.
-        iterations: Most steps of the descent.
+        iterations: Steps of the descent with one preconditioner.
+        rounds: How often an example that needs more gets a new one, at the place it has come to.
         batch_size: Examples at once.
     """
 
@@ -64,12 +65,13 @@ class PBRF(Evaluation):
         *,
         examples: int = 50,
         damping: float = 0.1,
-        tolerance: float = 1e-4,
-        iterations: int = 200,
+        tolerance: float = 1e-3,
+        iterations: int = 50,
+        rounds: int = 20,
         batch_size: int = 25,
     ) -> None:
         self.examples, self.damping, self.tolerance = examples, damping, tolerance
-        self.iterations, self.batch_size = iterations, batch_size
+        self.iterations, self.rounds, self.batch_size = iterations, rounds, batch_size
 
     def __call__(self, task: Task, params: Params, scores: Tensor) -> Findings:
         if not isinstance(task, NetworkTask):
@@ -108,38 +110,55 @@ class PBRF(Evaluation):
             bregman = losses.sum() - (pull * (z - outputs)).sum()
             return bregman - (pushed * losses).sum() + delta / 2 * (theta - at).square().sum()
 
-        found, worst = [], 0.0
         pushed = torch.nn.functional.one_hot(chosen.to(at.device), task.n_train).to(at)
-        for part in pushed.split(self.batch_size):
-            theta, left = self._descend(objective, inverse, at, part)
-            found.append(theta)
-            worst = max(worst, left)
-        return torch.cat(found), worst
+        theta = at.repeat(len(pushed), 1)
+        scale = torch.func.vmap(torch.func.grad(objective))(theta, pushed).norm(dim=1)
+        parts = [
+            self._descend(objective, inverse, *part)
+            for part in zip(*(x.split(self.batch_size) for x in (theta, pushed, scale)), strict=True)
+        ]
+        theta, residual = torch.cat([part[0] for part in parts]), torch.cat([part[1] for part in parts])
+        for i in (residual > self.tolerance).nonzero()[:, 0]:
+            # Far from where it started, the curvature is another one.
+            for _ in range(self.rounds):
+                inverse = Woodbury(task.jacobian(unflatten(theta[i], params)).to(at), delta).solve
+                one = (x[i : i + 1] for x in (theta, pushed, scale))
+                theta[i], residual[i] = (x[0] for x in self._descend(objective, inverse, *one))
+                if residual[i] <= self.tolerance:
+                    break
+            else:
+                raise RunError(
+                    f"proximal Bregman response: a gradient of {float(residual[i]):.1e} is left, more than"
+                    f" {self.tolerance:g}; raise influence.evaluation.rounds, or influence.evaluation.damping"
+                )
+        return theta, float(residual.max())
 
-    def _descend(self, objective: Objective, inverse: Inverse, at: Tensor, pushed: Tensor) -> tuple[Tensor, float]:
+    def _descend(
+        self, objective: Objective, inverse: Inverse, theta: Tensor, pushed: Tensor, scale: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """L-BFGS from ``theta`` on, and the relative gradient that is left: ``(runs, d)`` and ``(runs,)``."""
         slope = torch.func.vmap(torch.func.grad_and_value(objective))
-        theta = at.expand(len(pushed), -1).clone()
+        found, residual, active = theta.clone(), torch.zeros_like(scale), torch.arange(len(theta))
         gradient, value = slope(theta, pushed)
-        scale = gradient.norm(dim=1)  # at the start the Bregman terms and the distance have none
         rounding = 1e-13 * value.abs()
-        step, pairs, left = torch.ones_like(value), [], 1.0
+        step, pairs = torch.ones_like(value), []
         for _ in range(self.iterations):
-            left = float((gradient.norm(dim=1) / scale).max())
-            if left < self.tolerance:
-                return theta, left
-            direction = _direction(gradient, inverse, pairs[-MEMORY:])
+            direction = _direction(gradient, inverse, pairs)
             trial = theta - step[:, None] * direction
-            new_gradient, new_value = slope(trial, pushed)
-            better = new_value <= value - 1e-4 * step * (gradient * direction).sum(1) + rounding
+            new_gradient, new_value = slope(trial, pushed[active])
+            better = new_value <= value - 1e-4 * step * (gradient * direction).sum(1) + rounding[active]
             taken = better[:, None].to(theta)  # a run that stays where it is leaves a pair of zeros
             pairs.append((taken * (trial - theta), taken * (new_gradient - gradient)))
             theta, gradient = theta + pairs[-1][0], gradient + pairs[-1][1]
             value = torch.where(better, new_value, value)
             step = torch.where(better, torch.ones_like(step), step / 2)
-        raise RunError(
-            f"proximal Bregman response: a gradient of {left:.1e} is left after {self.iterations} steps, more than"
-            f" {self.tolerance:g}; raise influence.evaluation.iterations or influence.evaluation.damping"
-        )
+            found[active], residual[active] = theta, gradient.norm(dim=1) / scale[active]
+            keep = residual[active] > self.tolerance
+            if not bool(keep.any()):
+                break
+            active, theta, gradient, value, step = (x[keep] for x in (active, theta, gradient, value, step))
+            pairs = [(s[keep], y[keep]) for s, y in pairs[-MEMORY:]]
+        return found, residual
 
 
 def _direction(gradient: Tensor, inverse: Inverse, pairs: list[tuple[Tensor, Tensor]]) -> Tensor:

@@ -68,5 +68,5 @@ def test_what_it_cannot_do_is_said() -> None:
     with pytest.raises(ConfigError, match="needs a task with a network"):
         PBRF()(Ridge(), {}, torch.zeros(32, 128))
     task = toy()
-    with pytest.raises(RunError, match=r"is left after 1 steps"):
-        PBRF(iterations=1, tolerance=1e-12)(task, fitted(task), torch.zeros(8, 30))
+    with pytest.raises(RunError, match=r"is left, more than 1e-12"):
+        PBRF(iterations=1, rounds=1, tolerance=1e-12)(task, fitted(task), torch.zeros(8, 30))
