@@ -342,9 +342,6 @@ def completion(shell: Annotated[str, typer.Argument(help="bash or zsh")] = "bash
 
 def main() -> None:
     """Entry point of the console script."""
-    from sciml.signals import shield
-
-    shield()
     if "_SCIML_COMPLETE" in os.environ:  # Typer does this only for an app that also installs its own scripts
         from typer._completion_classes import completion_init
 

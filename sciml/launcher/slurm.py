@@ -17,6 +17,9 @@ from sciml.errors import RunError, UsageError
 from sciml.folder import write_atomically
 from sciml.launcher.base import Launcher
 
+# A notice that comes before Python has set its handlers would end the task, and nobody would requeue it.
+_SHIELDED = """shielded='trap "" USR2; exec "$@"'"""
+
 
 class Slurm(Launcher):
     """An array of jobs.
@@ -130,8 +133,9 @@ class Slurm(Launcher):
                 lines.append(f"#SBATCH --{key}" + ("" if value is True else f"={_quoted(key, value)}"))
         # Twice quoted: what stands in the array is a line of shell, run as it stands.
         given = [shlex.quote(shlex.join(command)) for command in commands]
-        start = f'eval "exec {shlex.join(self.srun)} ${{commands[$SLURM_ARRAY_TASK_ID]}}"'
-        return "\n".join([*lines, *self.setup, "commands=(", *given, ")", start, ""])
+        srun = shlex.join(self.srun)
+        start = f'eval "exec {srun} bash -c \\"\\$shielded\\" - ${{commands[$SLURM_ARRAY_TASK_ID]}}"'
+        return "\n".join([*lines, *self.setup, "commands=(", *given, ")", _SHIELDED, start, ""])
 
 
 def _quoted(key: str, value: str | int) -> str:

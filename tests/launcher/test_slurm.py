@@ -41,7 +41,18 @@ def test_each_task_runs_its_own_command(tmp_path: Path, slurm: FakeSlurm) -> Non
     for index, command in enumerate(commands):
         done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=True,
                               env={"PATH": f"{program.parent}:/bin", "SLURM_ARRAY_TASK_ID": str(index)})  # fmt: skip
-        assert json.loads(done.stdout) == ["2", ["--unbuffered", "--cpus-per-task=3", "--mpi=none", *command]]
+        name, words = json.loads(done.stdout)
+        assert (name, words[:3]) == ("2", ["--unbuffered", "--cpus-per-task=3", "--mpi=none"])
+        assert words[-len(command) :] == command
+
+
+def test_a_notice_that_comes_too_early_does_not_end_a_task(slurm: FakeSlurm) -> None:
+    slurm.command("srun", script='shift 2; exec "$@"')
+    early = "import os, signal; os.kill(os.getpid(), signal.SIGUSR2); print('lives')"
+    script = Slurm().script([[sys.executable, "-S", "-c", early]], slurm.folder, "n")
+    done = subprocess.run(["bash", "-c", script], capture_output=True, text=True,
+                          env={"PATH": f"{slurm.folder}:/bin", "SLURM_ARRAY_TASK_ID": "0"})  # fmt: skip
+    assert (done.returncode, done.stdout) == (0, "lives\n"), done.stderr
 
 
 def test_options(tmp_path: Path) -> None:
