@@ -94,7 +94,7 @@ def _together(study: Study, total: int, width: int, packages: tuple[str, ...]) -
             view.update()
     for error in dict.fromkeys(worker.error for worker in workers if worker.state == "failed"):
         screen.error(f"a worker ended: {error}")
-    return int(any(worker.state == "failed" for worker in workers))
+    return 0  # what counts is how many trials there are, not which worker made them
 
 
 def _away(study: Study, total: int, launcher: Launcher, width: int, packages: tuple[str, ...]) -> None:

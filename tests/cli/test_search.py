@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import math
 import os
@@ -414,6 +415,45 @@ def test_two_workers_share_the_trials_and_one_takes_up_what_the_other_leaves(
     assert [trial.state for trial in trials] == ["done"] * 6
     assert len({trial.runs[0] for trial in trials}) == len(rows(outputs)) == 6
     assert (study.folder / "trials.csv").exists()
+
+
+def test_workers_side_by_side_and_a_view_of_them(
+    look: Callable[..., Any], outputs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from sciml.launcher.local import Local, Process, View
+
+    def run(self: Local, processes: list[Process], view: View) -> None:
+        for process in processes:
+            assert list(process.command[1:3]) == ["-m", "sciml.cli.search_worker"]
+            assert "--wait" in process.command
+            assert main(process.command[3:]) == 0
+            view.tick()
+        processes[1].state, processes[1].error = "failed", "killed by SIGKILL"
+
+    monkeypatch.setattr(Local, "run", run)
+    monkeypatch.setattr("sciml.cli.search_watch.LOOK", 0.0)
+    monkeypatch.setattr("sciml.cli.search_watch.PLAIN_EVERY", 0.0)
+    code, out, err = look(2, "pinn.x=0.3,0,1", jobs=4)
+    assert code == 0  # there are as many trials as were asked for, whoever died
+    assert "error: a worker ended: killed by SIGKILL" in err
+    assert "2 of 2 trials, best 0.34 in trial 0" in err
+    assert out.count("done") == 2
+
+    from rich.console import Console
+
+    from sciml.cli.search_watch import Live
+
+    (study,) = studies(outputs)
+    taken = study.take(3)
+    assert taken is not None
+    study.note_run(taken.number, ["mine/quadratic/x"])
+    drawn = io.StringIO()
+    live = Live(study, 3, Console(file=drawn, force_terminal=True))
+    live.tick()
+    live.close()
+    taken.lock.close()
+    assert "trial 2 step 0" in drawn.getvalue()
+    assert "start  trial 2: pinn.x=" in drawn.getvalue()
 
 
 def test_workers_are_sent_once_and_know_what_to_do(
