@@ -269,6 +269,7 @@ class Freezing:
     def __init__(self) -> None:
         self._undo: list[tuple[RunFolder, bool, Mapping[str, Any], bytes | None]] = []
         self._path: Path | None = None
+        self._kept = Path()  # what was there before
 
     def freeze(
         self,
@@ -294,6 +295,7 @@ class Freezing:
             RunError: The disk is full or the outputs cannot be written.
         """
         now = time.time()
+        self._kept = outputs if outputs.exists() else outputs.parent
         self._path = path = new_folder(outputs, [d.experiment for d in drafts], datetime.fromtimestamp(now))
         runs = []
         for index, draft in enumerate(drafts):
@@ -328,14 +330,14 @@ class Freezing:
                 write_atomically(folder.row, row)
             if fresh:
                 shutil.rmtree(folder.path, ignore_errors=True)
-                _remove_empty(folder.path.parent)
+                _remove_empty(folder.path.parent, self._kept)
             elif status:
                 folder.update_status(**{"error": None, "sweep": None, **status})
             else:
                 folder.status.unlink(missing_ok=True)
         if self._path is not None:
             shutil.rmtree(self._path, ignore_errors=True)
-            _remove_empty(self._path.parent)
+            _remove_empty(self._path.parent, self._kept)
 
 
 @contextmanager
@@ -349,9 +351,9 @@ def freezing() -> Iterator[Freezing]:
         raise
 
 
-def _remove_empty(folder: Path) -> None:
+def _remove_empty(folder: Path, kept: Path) -> None:
     try:
-        while True:  # ends at the first folder that holds something
+        while folder != kept:  # ends at the first folder that holds something
             folder.rmdir()
             folder = folder.parent
     except OSError:
