@@ -83,6 +83,14 @@ class Woodbury:
         out = self._combine(self._inverse(flat)) if self._dual else self._inverse(self._combine(flat))
         return (self.scale * out).reshape(*c.shape[:-1], -1)
 
+    def against_rows(self, v: Tensor) -> Tensor:
+        r""":math:`v^T A^{-1} R^T` of vectors ``(n, d)``: ``(n, m)`` in float64, without cancellation."""
+        if self._dual:
+            out = v.new_zeros(len(v), len(self.rows), dtype=torch.float64)  # a row that is zero gives zero
+            out[:, : self.filled] = self._inverse(self._inner(v.double()))
+            return self.scale * out
+        return self.scale * self._inverse(v.double()) @ self.rows.double().T
+
     def quadratic(self, u: Tensor, v: Tensor) -> Tensor:
         r""":math:`u^T A^{-1} v` for all pairs of vectors ``(a, d)`` and ``(b, d)``: ``(a, b)`` in float64."""
         u, v = u.double(), v.double()

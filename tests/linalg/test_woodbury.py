@@ -39,6 +39,8 @@ def agree(inverse: Woodbury | BlockWoodbury, matrix: Tensor, rows: Tensor) -> No
     torch.testing.assert_close(inverse.solve_rows(c[0, 0]), c[0, 0] @ rows.double() @ matrix)
     torch.testing.assert_close(inverse.quadratic(u, v[0]), u @ matrix @ v[0].T)
     torch.testing.assert_close(inverse.diagonal(), matrix.diagonal())
+    if isinstance(inverse, Woodbury):
+        torch.testing.assert_close(inverse.against_rows(u), u @ matrix @ rows.double().T)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
