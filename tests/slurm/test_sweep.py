@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
 import shutil
 import signal
@@ -34,6 +35,8 @@ BATCH = 9  # sciml train in a batch script of the user's
 ALL = range(10)
 COMMAND = [sys.executable, "-m", "sciml.cli"]
 HERE = Path(__file__).parent
+README = HERE.parents[1] / "README.md"
+EXAMPLE = "sciml train +experiment=daw2023r3/convection seed=1"  # in the script that the page shows
 
 
 def sciml(*words: str) -> str:
@@ -135,7 +138,11 @@ def play(cluster: Cluster, folder: Path, outputs: Path, gates: Path, conf: Path,
     sweeps["pack"], more = submitted(outputs, seen)
     jobs |= more
     train = shlex.join([*COMMAND, "train", *grid(conf, outputs, "9"), "track.mode=offline"])
-    jobs[BATCH] = cluster.sbatch(folder / "batch", [f"srun {train}"], requeue="", signal="USR2@120")
+    (script,) = re.findall(r"```bash\n(#!/bin/bash\n.*?)```", README.read_text(), flags=re.DOTALL)
+    assert script.count(EXAMPLE) == 1
+    mine = script.replace("#SBATCH", f"#SBATCH --output={folder}/batch.log", 1).replace(EXAMPLE, train)
+    (folder / "batch").write_text(mine)
+    jobs[BATCH] = scheduler.submit(folder / "batch")
     for file in ("experiment/mine/gated.yaml", "optimizer/toyadam.yaml", "pinn/gated.yaml"):
         (edited / file).write_text("this: is no longer what it was\n")
 
