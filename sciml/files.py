@@ -65,15 +65,16 @@ def _second_name(path: Path, name: Path) -> None:
 
 
 def sync_folder(path: Path) -> None:
-    """Have the names in a folder survive a machine that goes down, where its file system can."""
-    descriptor = os.open(path, os.O_RDONLY)
+    """Have the names in a folder survive a machine that goes down, where its file system can do that for folders."""
     try:
-        os.fsync(descriptor)
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
     except OSError as error:
-        if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.ENOSYS):
+        if error.errno in (errno.EIO, errno.ENOSPC, errno.EDQUOT):
             raise
-    finally:
-        os.close(descriptor)
 
 
 def exclusive(file: IO[Any], *, wait: bool) -> bool:

@@ -33,6 +33,7 @@ from torch.distributed import PrefixStore, TCPStore
 from sciml.errors import ConfigError, RunError, Stopped, UsageError
 from sciml.parallel import Ranks, together
 from sciml.place import Place
+from sciml.rank import start
 from sciml.signals import StopSignal, exit_code
 
 PATIENCE = 300.0  # seconds that processes wait for each other to appear
@@ -87,9 +88,11 @@ class Meeting:
         try:
             self._tell("go", {"code": code})  # if it has not begun, it will not
             self._tell("end", {"code": code})
+            self._present.close()
             if error is None or not torch.cuda.is_available():  # where a GPU is at work, only the process's end ends it
                 self._disband()
-            self._until(lambda: self._left() >= self.ranks.size - 1, PARTING if error is None else 2.0)
+            left = lambda: self._known().add("left", 0) >= self.ranks.size - 1  # noqa: E731
+            self._until(left, PARTING if error is None else 2.0)
         except (RuntimeError, RunError):
             pass  # nobody is there to be told
         for process in self._children:
@@ -117,7 +120,7 @@ class Meeting:
             self._open("127.0.0.1", 0)
             assert self._served is not None
             for rank in range(1, self.ranks.size):
-                self._children.append(_start(rank, self.ranks.size, self._served.port, request))
+                self._children.append(start(rank, self.ranks.size, self._served.port, request))
         come = lambda: self._known().add("here", 0) >= self.ranks.size - 1  # noqa: E731
         if not self._until(come, PATIENCE):
             raise RunError(f"not all of the {self.ranks.size} processes came within {PATIENCE:.0f} s")
@@ -170,7 +173,7 @@ class Meeting:
         self._store = PrefixStore(f"sciml/{os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}", store)
 
     def _group(self) -> None:
-        if self._known() and (self.spot is None or self.spot.host == "127.0.0.1"):
+        if sys.platform == "linux" and (self.spot is None or self.spot.host == "127.0.0.1"):
             # Names of one's own machine resolve to anything, on clusters and in containers.
             os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
         backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
@@ -196,9 +199,6 @@ class Meeting:
             self._told.add(key)
             self._known().set(key, json.dumps(dict(word)))
 
-    def _left(self) -> int:
-        return self._known().add("left", 0)
-
     def _until(self, true: Callable[[], bool], seconds: float) -> bool:
         end = time.monotonic() + seconds
         while not true():
@@ -217,18 +217,13 @@ class Meeting:
     def _explain(self, error: Exception) -> Exception:
         """What a broken connection means: another rank has said why, or it is gone without a word."""
         store = self._known()
-        key = "end" if self.follows else "failed"
-        end = time.monotonic() + 5.0
+        key, end = "end" if self.follows else "failed", time.monotonic() + 5.0
         try:
-            while not store.check([key]):
-                if time.monotonic() > end:
-                    break
+            while time.monotonic() < end:
+                if store.check([key]):
+                    word = json.loads(store.get(key))
+                    return _Over(word["code"]) if self.follows else _failure(word)
                 time.sleep(_POLL)
-            else:
-                word = json.loads(store.get(key))
-                if self.follows:
-                    return _Over(word["code"])
-                return _failure(word)
         except RuntimeError:
             return _Over(1)  # rank 0 itself is gone, and its store with it
         gone = next((i + 1 for i, child in enumerate(self._children) if child.poll() is not None), None)
@@ -284,22 +279,6 @@ def _code(error: BaseException | None) -> int:
 
 def _line(error: Exception) -> str:
     return " ".join(str(error).split())[:200]
-
-
-def _start(rank: int, size: int, port: int, request: Mapping[str, Any]) -> subprocess.Popen[bytes]:
-    variables = {
-        "RANK": rank, "WORLD_SIZE": size, "LOCAL_RANK": rank, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port,
-        "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
-    }  # fmt: skip
-    environment = {**os.environ, **{name: str(value) for name, value in variables.items()}}
-    environment.pop("TORCHELASTIC_USE_AGENT_STORE", None)
-    process = subprocess.Popen(
-        [sys.executable, "-m", "sciml.rank"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, env=environment
-    )
-    assert process.stdin is not None
-    with process.stdin as pipe:
-        pipe.write(json.dumps({**request, "parent": os.getpid()}).encode())
-    return process
 
 
 @contextmanager

@@ -1,8 +1,8 @@
 """A run: from a composed config to one row.
 
-``execute`` trains and tests, ``evaluate`` tests again from a checkpoint, ``load`` rebuilds the module
-of a finished run. A run owns the folder ``<outputs>/<experiment>/<hash>-seed<n>``; a folder with a
-row is complete and not repeated, one without goes on from its last checkpoint.
+``execute`` trains and tests, ``evaluate`` tests again from a checkpoint, ``load`` rebuilds the module of a run. A run
+owns the folder ``<outputs>/<experiment>/<hash>-seed<n>``; with a row it is complete and not repeated, without one the
+run goes on from its last checkpoint.
 """
 
 from __future__ import annotations
@@ -144,9 +144,8 @@ def _run(request: Request, family: str, meeting: Meeting, console: Console | Non
     saver = Checkpoint(folder, every_seconds=tree["checkpoint"]["every_seconds"], stop=stop, ranks=ranks)
     state = checkpoint.latest(folder)
     folder.cut_metrics(state["global_step"] if state else -1)
-    tracker = track.Tracker(
-        folder, tree, tree["track"], name=f"{request.experiment} {folder.path.name}", wandb_id=wandb_id
-    )
+    name = f"{request.experiment} {folder.path.name}"
+    tracker = track.Tracker(folder, tree, tree["track"], name=name, wandb_id=wandb_id)
     try:
         with numerics(tree["threads"], tree["deterministic"]), quiet(), placed(Path(tree["outputs"])):
             callbacks = [saver, *([Bar(console, f"{request.experiment} seed {seed}")] if console else [])]
@@ -203,9 +202,8 @@ def _follow(request: Request, family: str, meeting: Meeting) -> None:
     tree, folder = request.tree, request.folder
     word = meeting.wait()
     with numerics(tree["threads"], tree["deterministic"]), quiet(), placed(Path(tree["outputs"])):
-        saver = Checkpoint(
-            folder, every_seconds=tree["checkpoint"]["every_seconds"], stop=meeting.stop, ranks=meeting.ranks
-        )
+        seconds = tree["checkpoint"]["every_seconds"]
+        saver = Checkpoint(folder, every_seconds=seconds, stop=meeting.stop, ranks=meeting.ranks)
         trainer = trainer_of(tree, None, [saver], meeting.ranks, meeting.local_rank)
         module = module_of(tree, family, trainer)
         _fit(trainer, module, folder, resume=word["resume"])

@@ -99,7 +99,8 @@ def logged(folder: RunFolder) -> list[dict[str, Any]]:
 def test_ranks_together_give_the_numbers_of_one_process(overrides: list[str], size: int, tmp_path: Path) -> None:
     # Neither 101 points nor batches of 7 divide evenly.
     one = execute(request(tmp_path, *overrides))
-    several = request(tmp_path, *overrides, f"trainer.devices={size}", "+trainer.strategy=ddp")
+    asked = [f"trainer.devices={size}"] if size == 2 else ["trainer.devices=1", f"+trainer.num_nodes={size}"]
+    several = request(tmp_path, *overrides, *asked, "+trainer.strategy=ddp")
     assert together(several, size) == [0] * size
     row = several.folder.read_row()
     assert row is not None
