@@ -20,7 +20,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from torch import Generator, Tensor, nn
@@ -29,6 +29,9 @@ from sciml.errors import RunError
 from sciml.influence.curvature import loss_gradient
 from sciml.influence.flat import flatten, unflatten
 from sciml.influence.perexample import pull_back
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 Params = dict[str, Tensor]
 
@@ -75,6 +78,14 @@ class Task(nn.Module, ABC):
         any other, so that what they return may be kept; None: it may not.
         """
         return None
+
+    def figures(self, scores: Tensor) -> dict[str, Figure]:
+        """Scores ``(n_query, n_train)`` drawn on the task's own data, by name; as a rule nothing."""
+        return {}
+
+    def warnings(self) -> list[str]:
+        """What a reader of the scores must know about the task, one line each."""
+        return []
 
     def jacobian(self, params: Params) -> Tensor:
         r"""Rows :math:`R` with :math:`R^T R = \sum_i J_i^T (\nabla^2_{out}\ell_i) J_i`, the generalised Gauss-Newton

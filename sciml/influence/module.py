@@ -30,6 +30,7 @@ class Attribution(LightningModule):
         super().__init__()
         self.task, self.attributor, self.evaluation = task, attributor, evaluation
         self._findings = Findings({})
+        self._scored = torch.empty(0)
         self._seconds = 0.0
 
     def test_dataloader(self) -> list[int]:
@@ -44,6 +45,7 @@ class Attribution(LightningModule):
             self._seconds = time.perf_counter() - started
         with torch.inference_mode(False), torch.no_grad():
             self._findings = self.evaluation(self.task, params, scores)
+            self._scored = scores
         self.log_dict(self._findings.metrics, batch_size=1)
 
     def _fit(self) -> Params:
@@ -71,5 +73,9 @@ class Attribution(LightningModule):
         }
 
     def figures(self) -> dict[str, Figure]:
-        """Those of the evaluation."""
-        return self._findings.figures
+        """Those of the evaluation, and the scores on the task's own data."""
+        return {**self._findings.figures, **self.task.figures(self._scored.cpu())}
+
+    def warnings(self) -> list[str]:
+        """What the task has to say about itself."""
+        return self.task.warnings()

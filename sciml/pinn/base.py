@@ -8,6 +8,7 @@ the loss terms is a ``Weighting``.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from typing import ClassVar
 
 from torch import Generator, Tensor, nn
 
@@ -68,7 +69,12 @@ class Collocation(nn.Module, ABC):
 
     A module, so that what it must remember across an interrupted run can be a buffer; the points themselves
     are kept by the caller.
+
+    Attributes:
+        moves: The points of a later step may differ from those of the first.
     """
+
+    moves: ClassVar[bool] = True
 
     @abstractmethod
     def forward(self, problem: Problem, jet: Jet, points: Tensor, residual: Tensor, generator: Generator) -> Tensor:

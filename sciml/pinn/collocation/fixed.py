@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from torch import Generator, Tensor
 
 from sciml.pinn.base import Collocation, Problem
@@ -10,6 +12,8 @@ from sciml.pinn.jet import Jet
 
 class Fixed(Collocation):
     """Keeps the points."""
+
+    moves: ClassVar[bool] = False
 
     def forward(self, problem: Problem, jet: Jet, points: Tensor, residual: Tensor, generator: Generator) -> Tensor:
         return points

@@ -1,0 +1,205 @@
+r"""Attribution of a finished run of another family: what all such tasks share.
+
+The run is rebuilt by :func:`sciml.run.load`, the one way in which families meet; nothing of its training code is
+imported. Its network becomes the model, in float64 and with complex weights as pairs of real ones; its training set
+becomes the examples, each with the weight that it had in the run's own loss:
+
+.. math:: J(\theta; w) = \sum_i w_i\,\ell_i(\theta) + \tfrac{\lambda}{2}\|\theta\|^2, \qquad w = 1 \text{ in the run.}
+
+Influence is a derivative of an optimum, and an optimiser stops near one. Before anything is asked, the run's weights
+are therefore *polished*: moved to the nearest optimum of J by :func:`sciml.influence.gauss_newton.minimise`, and so
+is every training with other weights, from there. Like is compared with like, and a removal shows its own effect and
+not how far the run still was from its end. ``decay`` is no part of most runs: it makes the optimum unique where the
+examples leave directions of parameter space almost free, and is best so small that it changes nothing else.
+
+Which run is meant, ``run``: a run folder, or a part of its path that fits only one; of several that differ in their
+seed only, the one with the seed of the attribution itself, so that one command, and one table, attributes run by run.
+The text enters the identity of the attribution. A folder names the attributed run's config and seed, which is all that
+its weights depend on (same machine and versions). Where that run is repeated with other code (``--force``), an
+attribution that was finished before is still found under its old name: repeat it with ``--force`` as well.
+"""
+
+from __future__ import annotations
+
+import os
+from abc import abstractmethod
+from typing import Any, ClassVar
+
+import torch
+from lightning.pytorch import LightningModule
+from lightning.pytorch.utilities.seed import isolate_rng
+from torch import Tensor, nn
+
+from sciml.errors import RunError, UsageError
+from sciml.folder import OUTPUTS, find
+from sciml.influence.base import Params, Task
+from sciml.influence.flat import unflatten
+from sciml.influence.gauss_newton import Problem, Result, minimise
+from sciml.run import load
+
+MOST_NUMBERS = 250_000_000  # in the Jacobian, 2 GB; several copies of it are alive at a time
+
+
+def attributed(run: str, *, family: str, which: str = "last") -> LightningModule:
+    """Rebuild the run that is asked about.
+
+    Args:
+        run: A folder, or a part of its path below the root of all runs; see above.
+        family: The family that it must be of.
+        which: Its ``last`` or its ``best`` weights.
+
+    Returns:
+        The module on the CPU in evaluation mode. The random generators are left as they were.
+
+    Raises:
+        UsageError: There is no such run or more than one, it has not finished, is of another family, has trained
+            nothing, or its weights are gone.
+    """
+    folder = find(run, OUTPUTS.get(), seed=torch.initial_seed())
+    row = folder.read_row()
+    if row is None:
+        raise UsageError(f"run {folder.path} has not finished, so there is nothing to attribute: sciml resume it")
+    if row["family"] != family:
+        raise UsageError(
+            f"run {folder.path} is of the family {row['family']}: choose influence/task={row['family']}_run,"
+            f" or another run ({family}_run attributes {family} runs)"
+        )
+    if not (folder.last if which == "last" else folder.best).exists():
+        if row["cost"].get("steps", 0) == 0:
+            raise UsageError(
+                f"run {folder.path} trained nothing (experiment {row['experiment']}): nothing to attribute"
+            )
+        raise UsageError(
+            f"run {folder.path} has its row but not its weights ({which}.ckpt), which are not kept with the code:"
+            f" make them with `{row.get('command', 'sciml train ...')} --force`"
+        )
+    trusted = [package for package in os.environ.get("SCIML_TRUST", "").split(",") if package]
+    with isolate_rng():
+        return load(folder.path, which, trusted)
+
+
+class RunTask(Task):
+    """The network of a run, its training set as examples, and queries about it.
+
+    A subclass sets ``n_train``, ``n_query`` and ``owner``, and writes ``losses``, ``measure`` and ``rows``.
+
+    Args:
+        network: Of the run; taken over, made float64 and frozen.
+        decay: Lambda.
+        tolerance: Of the gradient at an optimum, see :mod:`sciml.influence.gauss_newton`.
+        max_steps: Steps that polishing, and each training, may take.
+
+    Attributes:
+        owner: ``(rows,)``, the example that each row of the Jacobian belongs to.
+        notes: What a reader of the scores must know about the run, one line each.
+        polished: What polishing did, once it is done: objective before and after, relative gradient, steps.
+    """
+
+    optimal: ClassVar[bool] = True
+    owner: Tensor
+    start: Tensor
+
+    def __init__(self, *, network: nn.Module, decay: float, tolerance: float, max_steps: int) -> None:
+        super().__init__()
+        self.network = _Applied(network.double())
+        self.decay, self.tolerance, self.max_steps = decay, tolerance, max_steps
+        self.complex = {name for name, p in network.named_parameters() if p.is_complex()}
+        self.notes: list[str] = []
+        self.polished: dict[str, float] = {}
+        for parameter in network.parameters():
+            parameter.requires_grad_(False)
+            if parameter.is_complex():  # which double() leaves alone
+                parameter.data = parameter.data.to(torch.complex128)
+        self.register_buffer("start", torch.zeros(self.d, dtype=torch.float64))
+
+    @property
+    def d(self) -> int:
+        """Number of real parameters."""
+        return sum(p.numel() for p in self.of_the_run().values())
+
+    def of_the_run(self) -> Params:
+        """The run's weights as real tensors."""
+        named = self.network.inner.named_parameters()
+        return {name: torch.view_as_real(p) if p.is_complex() else p for name, p in named}
+
+    def _zero(self) -> Params:
+        """The run itself: no displacement."""
+        return {name: torch.zeros_like(theta) for name, theta in self.of_the_run().items()}
+
+    def using(self, params: Params, function: Any, *args: Any) -> Any:
+        """``function(*args)`` while the network has the run's weights plus ``params``."""
+        swapped = {}
+        for name, theta in self.of_the_run().items():
+            moved = theta + params[name]
+            swapped[f"inner.{name}"] = torch.view_as_complex(moved) if name in self.complex else moved
+        return torch.func.functional_call(self.network, swapped, (function, *args))
+
+    @abstractmethod
+    def rows(self, params: Params) -> Tensor:
+        """The rows of :meth:`jacobian`; differentiates by itself, so that it can be mapped over many ``params``."""
+
+    def jacobian(self, params: Params) -> Tensor:
+        self.check_size(len(self.owner), type(self).__name__)
+        return self.rows(params).detach()
+
+    def check_size(self, rows: int, who: str) -> None:
+        """Raises: RunError where the Jacobian would not fit."""
+        if rows * self.d > MOST_NUMBERS:
+            raise RunError(
+                f"{who}: a Jacobian of {rows} rows and {self.d} parameters has {rows * self.d:.1e} numbers, more than"
+                f" {MOST_NUMBERS:.1e}; attribute a smaller network, or fewer examples"
+            )
+
+    def warnings(self) -> list[str]:
+        return list(self.notes)
+
+    def fit(self, weights: Tensor, *, repeat: int = 0) -> Params:
+        """Optima of the weighted objective next to the run's own; deterministic, so ``repeat`` changes nothing."""
+        if not self.polished:
+            self._polish()
+        found = self._minimise(self.start, weights)
+        like = self.of_the_run()
+        return torch.func.vmap(lambda theta: unflatten(theta, like))(found.theta)
+
+    def _polish(self) -> None:
+        start = torch.zeros_like(self.start)
+        ones = torch.ones(1, self.n_train).to(start)
+        with torch.no_grad():
+            before = float(self._problem().objective(start, ones[0]))
+        found = self._minimise(start, ones)
+        self.start.copy_(found.theta[0])
+        self.polished = {
+            "objective_of_the_run": before,
+            "objective_polished": float(found.objective[0]),
+            "moved": float(self.start.norm() / _flat(self.of_the_run()).norm()),
+            "relative_gradient": float(found.gradient[0]),
+            "steps": found.steps,
+        }
+
+    def _problem(self) -> Problem:
+        like = self.of_the_run()
+        return Problem(
+            losses=lambda theta: self.losses(unflatten(theta, like)),
+            rows=lambda theta: self.rows(unflatten(theta, like)),
+            owner=self.owner,
+            decay=self.decay,
+        )
+
+    def _minimise(self, start: Tensor, weights: Tensor) -> Result:
+        self.check_size(len(self.owner), "influence.task")
+        return minimise(self._problem(), start, weights, tolerance=self.tolerance, max_steps=self.max_steps)
+
+
+class _Applied(nn.Module):
+    """Holds a network, and calls what uses it."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.inner = network
+
+    def forward(self, function: Any, *args: Any) -> Any:
+        return function(*args)
+
+
+def _flat(params: Params) -> Tensor:
+    return torch.cat([p.reshape(-1) for p in params.values()])
