@@ -71,9 +71,11 @@ class Watcher:
         self.outputs = outputs
         self.rows: dict[Path, tuple[int, int]] = {}
         self.repeated: set[Path] = set()
+        self.saved = 0  # preemptions of a run that had taken steps
+        self._restarts: dict[str, int] = {}
         self._hurried: dict[str, float] = {}
 
-    def look(self, array: str) -> dict[str, JobState]:
+    def look(self, array: str, where: dict[str, Path]) -> dict[str, JobState]:
         """Where its jobs are. A requeued one waits two minutes by SLURM's rule; here only until it can start."""
         for path in self.outputs.glob("daw2023r3/convection/*/row.json"):
             there = path.stat()
@@ -82,6 +84,9 @@ class Watcher:
                 self.repeated.add(path)
         known = scheduler.states([array])
         for job in known.values():
+            if job.restarts > self._restarts.get(job.id, 0):
+                self.saved += (where[job.id] / "last.ckpt").exists()
+            self._restarts[job.id] = job.restarts
             late = time.monotonic() - self._hurried.get(job.id, 0) > 10
             if job.state == "PENDING" and job.reason == "BeginTime" and late:
                 # In the second of its requeueing SLURM would refuse it: its credential is revoked.
@@ -135,13 +140,15 @@ def disturb(watcher: Watcher, array: str, where: dict[str, Path], rng: random.Ra
     waiting = {"SIGKILL", "cancel"}
     urgent, again, said = 0, time.monotonic() + rng.uniform(5, 10), 0.0
     while True:
-        known = watcher.look(array)
+        known = watcher.look(array, where)
         restarts = sum(job.restarts for job in known.values())
         running = [job.id for job in known.values() if job.state == "RUNNING"]
         for how in sorted(waiting):
             if victims[how] in running and strike(how, victims[how], where[victims[how]]):
                 waiting.discard(how)
-        if time.monotonic() > again and restarts < least and set(running) - set(victims.values()):
+        # Every second one waits until a run is training: on a slow machine all would hit the imports.
+        ripe = [job for job in running if urgent % 2 or stepping(where[job])]
+        if time.monotonic() > again and restarts < least and set(ripe) - set(victims.values()):
             width = rng.randint(1, CPUS)
             quietly("sbatch", "--partition=urgent", f"--ntasks={width}", "--output=/dev/null", "--wrap", "sleep 1")
             urgent += 1
@@ -153,7 +160,8 @@ def disturb(watcher: Watcher, array: str, where: dict[str, Path], rng: random.Ra
         if all(job.over for job in known.values()):
             break
         time.sleep(0.5)
-    print(f"  {urgent} urgent jobs took places away {restarts} times, of {count(known)} runs", flush=True)
+    taken = f"{restarts} times, of {count(known)} runs, {watcher.saved} times after steps"
+    print(f"  {urgent} urgent jobs took places away {taken}", flush=True)
     check("preempted at least so often", restarts >= least, restarts)
     check("SIGKILL and cancellation have struck", not waiting)
     return victims
@@ -163,19 +171,27 @@ def count(known: dict[str, JobState]) -> int:
     return sum(job.restarts > 0 for job in known.values())
 
 
-def strike(how: str, task: str, folder: Path) -> bool:
-    """Once the run has taken steps; whether it was struck."""
+def stepping(folder: Path) -> dict[str, Any]:
+    """The status of a run that is training; empty for any other."""
     try:
         status = json.loads((folder / "status.json").read_text())
     except (OSError, ValueError):
-        return False
-    if status.get("state") != "running" or not status.get("step") or (folder / "row.json").exists():
+        return {}
+    return status if status.get("state") == "running" and status.get("step") else {}
+
+
+def strike(how: str, task: str, folder: Path) -> bool:
+    """Once the run has taken steps; whether it was struck."""
+    status = stepping(folder)
+    if not status or (folder / "row.json").exists():
         return False
     if how == "cancel":
         return quietly("scancel", task)
-    try:
+    try:  # what is on file may be older than the job's last start
+        if b"sciml.cli.job" not in Path(f"/proc/{status['pid']}/cmdline").read_bytes():
+            return False
         os.kill(status["pid"], signal.SIGKILL)
-    except ProcessLookupError:
+    except (FileNotFoundError, ProcessLookupError):
         return False
     return True
 
@@ -214,9 +230,9 @@ def run(folder: Path, seed: int, steps: int, least: int) -> None:
         "resumed exactly these", sorted(again.values()) == sorted(outputs / path for path in hit.values()), len(again)
     )
     second = next(iter(again)).partition("_")[0]
-    while not all(job.over for job in watcher.look(second).values()):
+    while not all(job.over for job in watcher.look(second, again).values()):
         time.sleep(0.5)
-    watcher.look(second)
+    watcher.look(second, again)
     counted = [run["state"] for run in watcher.standing(name).values()]
     check("all done", counted == ["done"] * RUNS, f"{counted.count('done')} of {RUNS}")
     print("the same, undisturbed, on this machine:")
