@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,7 @@ GROUP = "launcher"
 
 def split(overrides: Sequence[str]) -> tuple[list[str], list[str]]:
     """Overrides of the runs, and those of the launcher: ``launcher.<key>=<value>``."""
-    theirs = [o for o in overrides if o.lstrip("+").startswith(f"{GROUP}.")]
+    theirs = [o for o in overrides if o.lstrip("+~").startswith(f"{GROUP}.")]
     return [o for o in overrides if o not in theirs], theirs
 
 
@@ -86,7 +87,9 @@ def _settings(
     from .origin import hydra_session, mistakes
 
     try:
-        with hydra_session(config_dir):
+        with hydra_session(config_dir), warnings.catch_warnings():
+            # What a site's file says beside its defaults list counts, as everywhere, more than what the list brings.
+            warnings.filterwarnings("ignore", message=".*Defaults list is missing `_self_`")
             cfg = compose(f"{GROUP}/{name}") if before is None else OmegaConf.create({GROUP: dict(before)})
         if GROUP not in cfg:
             raise UsageError(f"{place(f'{GROUP}/{name}', config_dir)} holds no settings of a launcher")

@@ -108,22 +108,55 @@ def _new(
     dry_run: bool,
     force: bool,
 ) -> int:
+    built, chosen = _launcher(name, settings, config_dir, trust)
+    plan = planned(overrides, config_dir, trust, outputs, force=force)
+    command = shlex.join(["sciml", "sweep", *overrides])
+    return carry_out(plan, command, built, name, chosen, trust, dry_run=dry_run, force=force)
+
+
+def carry_out(
+    plan: Plan,
+    command: str,
+    launcher: Launcher,
+    name: str,
+    settings: dict[str, Any],
+    trust: tuple[str, ...],
+    *,
+    dry_run: bool = False,
+    force: bool = False,
+) -> int:
+    """Show a plan, freeze its runs and give them to a launcher; sees them through if it waits.
+
+    Args:
+        plan: What is to be done.
+        command: The command line, for the record.
+        launcher: Who does it.
+        name: The launcher's name.
+        settings: The launcher's settings.
+        trust: Packages whose classes the configs may build.
+        dry_run: Only show the plan.
+        force: Repeat finished runs.
+
+    Returns:
+        The exit code.
+
+    Raises:
+        UsageError: The launcher cannot work here, or the scheduler refuses.
+        RunError: The scheduler does not answer, or something cannot be written.
+    """
     from sciml.provenance import commit
     from sciml.sweep import freezing
 
-    built, chosen = _launcher(name, settings, config_dir, trust)
-    plan = planned(overrides, config_dir, trust, outputs, force=force)
-    _show(plan, name, built)
+    _show(plan, name, launcher)
     if dry_run or not plan.todo:
         return 0
-    built.check()
-    command = shlex.join(["sciml", "sweep", *overrides])
-    if not built.waits:
-        submitted(freeze_and_submit(plan, command, built, name, chosen, trust, force=force))
+    launcher.check()
+    if not launcher.waits:
+        submitted(freeze_and_submit(plan, command, launcher, name, settings, trust, force=force))
         return 0
     with freezing() as made:
         sweep = made.freeze(plan.todo, plan.outputs, command, trust, commit(), force=force)
-    return _wait(sweep, sweep.runs, built, name, chosen)
+    return _wait(sweep, sweep.runs, launcher, name, settings)
 
 
 def freeze_and_submit(
@@ -226,7 +259,7 @@ def composed(jobs: Sequence[Sequence[str]], trust: tuple[str, ...]) -> list[Draf
 
     composer, common, drafts = Composer(), common_to(jobs), []
     for job in jobs:
-        label = " ".join(override for override in job if override not in common)
+        label = " ".join(override for override in job if override not in common) if len(jobs) > 1 else ""
         cfg, choices = composer(job)
         origin = place_of(job)
         try:
