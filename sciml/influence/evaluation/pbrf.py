@@ -29,13 +29,16 @@ from typing import TYPE_CHECKING, final
 import torch
 from torch import Tensor
 
+from sciml.data import cache
 from sciml.data.stream import stream
 from sciml.errors import ConfigError, RunError
 from sciml.influence.base import NetworkTask, Params, Task
 from sciml.influence.correlation import pearson, spearman
 from sciml.influence.curvature import loss_gradient
 from sciml.influence.evaluation.base import Evaluation, Findings
+from sciml.influence.evaluation.truth import kept
 from sciml.influence.flat import flatten, unflatten
+from sciml.influence.retraining import checksum
 from sciml.linalg.woodbury import Woodbury
 
 if TYPE_CHECKING:
@@ -79,11 +82,7 @@ class PBRF(Evaluation):
                 "influence/evaluation=pbrf needs a task with a network, for instance influence/task=concrete"
             )
         chosen = torch.randperm(task.n_train, generator=stream("pbrf"))[: self.examples]
-        theta, residual = self._respond(task, params, chosen)
-        start = {name: p.double() for name, p in params.items()}
-        with torch.no_grad():
-            after = torch.func.vmap(lambda t: task.measure(unflatten(t, params)))(theta)
-            response = (after - task.measure(start)).T.cpu()
+        response, residual = self._response(task, params, chosen)
         predicted = scores[:, chosen].cpu().double()
         metrics = {
             "pearson": float(pearson(predicted, response).mean()),
@@ -92,6 +91,29 @@ class PBRF(Evaluation):
             "residual": residual,
         }
         return Findings(metrics, len(chosen), {"pbrf": _figure(predicted, response)})
+
+    def _response(self, task: NetworkTask, params: Params, chosen: Tensor) -> tuple[Tensor, float]:
+        """Change of every measurement, ``(n_query, examples)``, and the largest relative gradient left.
+
+        The same for all attributors, so it is kept as retrained networks are.
+        """
+        root, identity = cache.folder(), task.identity()
+
+        def make() -> Tensor:
+            theta, residual = self._respond(task, params, chosen)
+            start = {name: p.double() for name, p in params.items()}
+            with torch.no_grad():
+                after = torch.func.vmap(lambda t: task.measure(unflatten(t, params)))(theta)
+                rows = (after - task.measure(start)).cpu()
+            return torch.cat([rows, torch.full_like(rows[:1], residual)])
+
+        if root is None or identity is None:
+            found = make()
+        else:
+            settings = {"task": identity, "params": checksum(flatten(params)), "chosen": chosen.tolist()}
+            settings |= {name: getattr(self, name) for name in ("damping", "tolerance", "iterations", "rounds")}
+            found = kept(root, "bregman_response", settings, 1, make)
+        return found[:-1].T, float(found[-1, 0])
 
     def _respond(self, task: NetworkTask, params: Params, chosen: Tensor) -> tuple[Tensor, float]:
         """Parameters ``(examples, d)`` that answer, and the largest relative gradient left."""

@@ -6,8 +6,9 @@ data: the first of them pays for it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -48,12 +49,17 @@ def _kept(task: Task, weights: Tensor, repeat: int, batch_size: int) -> Tensor:
         "device": _device(task).type,
     }
 
+    return kept(root, "retraining", settings, VERSION, lambda: _measured(task, weights, repeat, batch_size))
+
+
+def kept(root: Path, name: str, settings: dict[str, Any], version: int, make: Callable[[], Tensor]) -> Tensor:
+    """What ``make`` returns, from the cache if it is there; on the CPU."""
+
     def generate(path: Path) -> None:
         with open(path, "wb") as file:
-            np.save(file, _measured(task, weights, repeat, batch_size).numpy(), allow_pickle=False)
+            np.save(file, make().cpu().numpy(), allow_pickle=False)
 
-    path = cache.entry(root, "retraining", settings, version=VERSION, generate=generate)
-    with open(path, "rb") as file:
+    with open(cache.entry(root, name, settings, version=version, generate=generate), "rb") as file:
         return torch.from_numpy(np.load(file, allow_pickle=False))
 
 

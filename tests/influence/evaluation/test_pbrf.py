@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 from supervised_toy import toy
 
+from sciml.data import cache
 from sciml.data.stream import stream
 from sciml.errors import ConfigError, RunError
 from sciml.influence.base import Params
@@ -62,6 +65,18 @@ def test_the_response_is_a_minimum_of_the_objective_written_out(classes: int) ->
         (gradient,) = torch.autograd.grad(objective(at, i), at)
         assert gradient.norm() < 1e-6
         assert objective(theta[k], i) < objective(flatten(params), i)
+
+
+def test_the_response_is_kept_for_the_next_attributor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    task, scores = toy(), torch.rand(8, 30)
+    params, evaluation = fitted(task), PBRF(examples=3)
+    first = evaluation(task, params, scores).metrics
+    monkeypatch.setattr(cache, "folder", lambda: tmp_path)
+    assert evaluation(task, params, scores).metrics == first
+    monkeypatch.setattr(PBRF, "_respond", None)
+    assert evaluation(task, params, scores).metrics == first
+    with pytest.raises(TypeError):
+        PBRF(examples=3, damping=0.2)(task, params, scores)
 
 
 def test_what_it_cannot_do_is_said() -> None:
