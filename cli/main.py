@@ -244,6 +244,16 @@ def table(
     only: Annotated[
         list[str] | None, typer.Option("--only", metavar="ROW", help="Of the methods only this one; may be repeated.")
     ] = None,
+    launcher: Annotated[
+        str | None,
+        typer.Option(
+            "--launcher",
+            metavar="NAME",
+            autocompletion=complete_launcher,
+            show_default=False,
+            help="Make what is missing as a sweep, with this launcher (see: sciml sweep --help).",
+        ),
+    ] = None,
     outputs: Outputs = "outputs",
     config_dir: ConfigDir = None,
     trust: Trust = None,
@@ -252,7 +262,8 @@ def table(
     from .tables import make_table
 
     where = (outputs, config_dir, trust or [])
-    raise typer.Exit(make_table(name, overrides or [], budget, run, jobs, form, *where, seeds=seeds, only=only or ()))
+    chosen = {"seeds": seeds, "only": only or (), "launcher": launcher}
+    raise typer.Exit(make_table(name, overrides or [], budget, run, jobs, form, *where, **chosen))
 
 
 @app.command()

@@ -108,7 +108,7 @@ def _new(
     dry_run: bool,
     force: bool,
 ) -> int:
-    built, chosen = _launcher(name, settings, config_dir, trust)
+    built, chosen = chosen_launcher(name, settings, config_dir, trust)
     plan = planned(overrides, config_dir, trust, outputs, force=force)
     command = shlex.join(["sciml", "sweep", *overrides])
     return carry_out(plan, command, built, name, chosen, trust, dry_run=dry_run, force=force)
@@ -314,13 +314,18 @@ def _live(folders: Iterable[RunFolder], outputs: Path) -> set[Path]:
     return busy
 
 
-def _launcher(
+def chosen_launcher(
     name: str,
     settings: Sequence[str],
     config_dir: str | None,
     trust: tuple[str, ...],
     before: Mapping[str, Any] | None = None,
 ) -> tuple[Launcher, dict[str, Any]]:
+    """A launcher and its settings; what it lacks is named by the option that asks for it.
+
+    Raises:
+        UsageError: There is none of this name, or a setting is wrong.
+    """
     from .launchers import find_launcher
 
     try:
@@ -358,7 +363,7 @@ def _resume(
     last = sweep.submissions[-1] if sweep.submissions else None
     before = last.settings if last is not None and name in (None, last.launcher) else None
     name = name or (last.launcher if last is not None else "local")
-    built, chosen = _launcher(name, settings, config_dir, sweep.trust, before)
+    built, chosen = chosen_launcher(name, settings, config_dir, sweep.trust, before)
     said = ", ".join(f"{n} {state}" for state, n in counts(found).items())
     print(f"{sweep.name}: {said}; {len(again)} to do")
     if dry_run or not again:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import shlex
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -11,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sciml.config import did_you_mean
-from sciml.errors import UsageError
+from sciml.errors import RunError, UsageError
 from sciml.folder import RunFolder
 from sciml.grid import Cell, Table, key_of
 
@@ -46,12 +47,13 @@ def make_table(
     trust: Sequence[str],
     seeds: int | None = None,
     only: Sequence[str] = (),
+    launcher: str | None = None,
 ) -> int:
     """Make a paper's table; returns the exit code.
 
     Args:
         name: ``paper/table``.
-        overrides: Added to every cell.
+        overrides: Added to every cell, and settings of the launcher.
         budget: One of the table's budgets.
         run: Run what is missing; otherwise only read rows.
         jobs: Runs side by side; 0 for one per core.
@@ -61,8 +63,14 @@ def make_table(
         trust: Packages whose classes the runs may build.
         seeds: How many seeds; None for those of the budget.
         only: Rows to make, beside floors and ceilings; all if empty.
+        launcher: Who makes the missing runs, as a sweep; None: this process, side by side.
     """
+    from .launchers import split
+
+    overrides, settings = split(overrides)
     try:
+        if settings and launcher is None:
+            raise UsageError(f"{settings[0]} is a setting of a launcher: say --launcher NAME")
         _known("format", form, _FORMATS)
         table = find_table(name, config_dir)
         _known("budget", budget, table.budgets)
@@ -71,19 +79,27 @@ def make_table(
             if key in _FIXED:
                 raise UsageError(f"{key} cannot be overridden here: {_FIXED[key]}")
         plan = planned(table, budget, overrides, Path(outputs), config_dir)
-        missing = _missing(table, plan, outputs, config_dir) if run else []
-        code = _run(table, plan, missing, jobs, outputs, trust) if missing else 0
+        missing = _missing(table, plan) if run else []
+        code, submitted = 0, False
+        if missing and launcher is not None:
+            settings += [f"launcher.jobs={jobs}"] if jobs else []
+            code, submitted = _hand_over(table, budget, missing, launcher, settings, outputs, config_dir, trust)
+        elif missing:
+            code = _run(table, plan, missing, jobs, outputs, config_dir, trust)
         report, folders = _report(table, budget, overrides, plan, config_dir)
         _print(report, folders, form)
     except UsageError as error:
         screen.error(str(error))
         return 2
+    except RunError as error:
+        screen.error(str(error))
+        return 1
     for message in report.damaged:
         screen.error(f"left out: {message}; remove the file to run this cell again")
     if missing and any(result.values for result in report.results):
         _mirror(report, plan, Path(outputs))
     lacking = any(len(result.seeds) < len(result.cell.seeds) for result in report.results)
-    return code or int(bool(report.damaged) or (run and lacking))
+    return code or int(bool(report.damaged) or (run and lacking and not submitted))
 
 
 def find_table(name: str, config_dir: str | None) -> Table:
@@ -100,7 +116,13 @@ def find_table(name: str, config_dir: str | None) -> Table:
 
 
 def _run(
-    table: Table, plan: Sequence[Planned], missing: Sequence[Job], width: int, outputs: str, trust: Sequence[str]
+    table: Table,
+    plan: Sequence[Planned],
+    missing: Sequence[tuple[Planned, int]],
+    width: int,
+    outputs: str,
+    config_dir: str | None,
+    trust: Sequence[str],
 ) -> int:
     from sciml.launcher.local import Local
     from sciml.signals import exit_code
@@ -109,28 +131,57 @@ def _run(
     from .launch import trusted
 
     trusted(trust)
+    jobs = [_job(table, item, seed, outputs, config_dir) for item, seed in missing]
     launcher = Local(jobs=width)
     total = len({folder.path for item in plan for folder in item.folders.values()})
-    runs = "1 run" if len(missing) == 1 else f"{len(missing)} runs"
+    runs = "1 run" if len(jobs) == 1 else f"{len(jobs)} runs"
     screen.note(
-        f"{table.name}: {runs} to do, {total - len(missing)} found; {launcher.width(missing)} at a time, in {outputs}/"
+        f"{table.name}: {runs} to do, {total - len(jobs)} found; {launcher.width(jobs)} at a time, in {outputs}/"
     )
-    number = run_all(missing, launcher)
+    number = run_all(jobs, launcher)
     if number is not None:
         screen.note("stopped; the same command goes on from here")
         return exit_code(number)
-    for job in (job for job in missing if job.state == "failed"):
+    for job in (job for job in jobs if job.state == "failed"):
         screen.error(f"{job.label} failed: {job.error}\nits output: {job.folder.path / 'run.log'}")
-    return int(any(job.state == "failed" for job in missing))
+    return int(any(job.state == "failed" for job in jobs))
 
 
-def _missing(table: Table, plan: Sequence[Planned], outputs: str, config_dir: str | None) -> list[Job]:
+def _hand_over(
+    table: Table,
+    budget: str,
+    missing: Sequence[tuple[Planned, int]],
+    name: str,
+    settings: Sequence[str],
+    outputs: str,
+    config_dir: str | None,
+    trust: Sequence[str],
+) -> tuple[int, bool]:
+    """Make the missing runs a sweep: frozen, and given to a launcher.
+
+    Returns:
+        The exit code, and whether the runs are still to come.
+    """
+    from .launch import trusted
+    from .origin import hydra_session
+    from .sweep import carry_out, chosen_launcher, plan_of
+
+    packages = trusted(trust)
+    built, chosen = chosen_launcher(name, settings, config_dir, packages)
+    with hydra_session(config_dir):
+        plan = plan_of([_overrides(item.cell, seed, outputs) for item, seed in missing], packages)
+    command = shlex.join(["sciml", "table", table.name, "--budget", budget, "--launcher", name])
+    code = carry_out(plan, command, built, name, chosen, packages)
+    if not built.waits:
+        screen.note("the same command prints the table when they are done, and submits what is missing then")
+    return code, not built.waits
+
+
+def _missing(table: Table, plan: Sequence[Planned]) -> list[tuple[Planned, int]]:
     """The runs without a row: all first seeds, then all second ones, so that every method is seen early."""
     from sciml.verdict import row_of, value
 
-    from .cells import Job
-
-    jobs: dict[Path, Job] = {}
+    found: dict[Path, tuple[Planned, int]] = {}
     for i in range(max(len(item.folders) for item in plan)):
         for item in plan:
             for seed, folder in list(item.folders.items())[i : i + 1]:
@@ -140,19 +191,32 @@ def _missing(table: Table, plan: Sequence[Planned], outputs: str, config_dir: st
                     continue  # a damaged row is named with the table
                 if row is not None:
                     value(table, item.cell, row)
-                elif folder.path not in jobs:
-                    cell = item.cell
-                    arguments = _arguments(cell, seed, outputs, config_dir)
-                    jobs[folder.path] = Job(
-                        label=_label(table, cell, seed),
-                        folder=folder,
-                        command=[sys.executable, "-m", "sciml.cli", "train", *arguments],
-                        log=folder.path / "run.log",
-                        threads=item.threads,
-                        steps=item.steps,
-                        describe=_describe(table, cell, folder),
-                    )
-    return list(jobs.values())
+                else:
+                    found.setdefault(folder.path, (item, seed))
+    return list(found.values())
+
+
+def _job(table: Table, item: Planned, seed: int, outputs: str, config_dir: str | None) -> Job:
+    from .cells import Job
+
+    folder = item.folders[seed]
+    return Job(
+        command=[
+            sys.executable,
+            "-m",
+            "sciml.cli",
+            "train",
+            *(["--config-dir", config_dir] if config_dir else []),
+            "--",  # what follows is never an option, whatever a table file holds
+            *_overrides(item.cell, seed, outputs),
+        ],
+        log=folder.path / "run.log",
+        label=_label(table, item.cell, seed),
+        folder=folder,
+        threads=item.threads,
+        steps=item.steps,
+        describe=_describe(table, item.cell, folder),
+    )
 
 
 def _label(table: Table, cell: Cell, seed: int) -> str:
@@ -160,17 +224,8 @@ def _label(table: Table, cell: Cell, seed: int) -> str:
     return f"{cell.row.name}{column} seed {seed}"
 
 
-def _arguments(cell: Cell, seed: int, outputs: str, config_dir: str | None) -> list[str]:
-    options = ["--config-dir", config_dir] if config_dir else []
-    # What follows "--" is never an option, whatever a table file holds.
-    return [
-        *options,
-        "--",
-        f"+experiment={cell.experiment}",
-        *cell.overrides,
-        f"seed={seed}",
-        f"outputs={quoted(outputs)}",
-    ]
+def _overrides(cell: Cell, seed: int, outputs: str) -> list[str]:
+    return [f"+experiment={cell.experiment}", *cell.overrides, f"seed={seed}", f"outputs={quoted(outputs)}"]
 
 
 def _describe(table: Table, cell: Cell, folder: RunFolder) -> Callable[[], str]:

@@ -136,8 +136,8 @@ def stopped_by(number: int, plan: Path, after: float = 1.2):
 
 @pytest.fixture
 def table(conf: Path, tmp_path: Path):
-    def call(*overrides, budget="desk", run=True, jobs=2, form="json", name="mine2020x/heat"):
-        return make_table(name, overrides, budget, run, jobs, form, str(tmp_path / "out"), str(conf), [])
+    def call(*overrides, budget="desk", run=True, jobs=2, form="json", name="mine2020x/heat", **options):
+        return make_table(name, overrides, budget, run, jobs, form, str(tmp_path / "out"), str(conf), [], **options)
 
     return call
 
@@ -396,6 +396,31 @@ def test_composing_all_cells_needs_no_torch(conf, tmp_path):
         "sys.exit('torch' in sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+
+
+def test_what_is_missing_can_be_given_to_a_launcher(table, stub, conf, capsys, tmp_path, monkeypatch):
+    """Here to one that submits: the rows that are there stay, the others are frozen, the table says what it lacks."""
+    assert table(run=True, seeds=1) == 0
+    capsys.readouterr()
+    (tmp_path / "bin").mkdir()
+    for name, says in (("sbatch", "77"), ("squeue", ""), ("scontrol", "MaxArraySize = 1001"), ("sacct", "")):
+        (tmp_path / "bin" / name).write_text(f"#!/bin/sh\necho {says}\n")
+        (tmp_path / "bin" / name).chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"), prepend=os.pathsep)
+    before = len(started(stub))
+    assert table("launcher.time=10", launcher="slurm", jobs=3) == 2
+    assert "the launcher slurm has no --jobs" in capsys.readouterr().err
+    assert table("launcher.time=10", launcher="slurm", jobs=0) == 0
+    assert len(started(stub)) == before
+    [file] = (tmp_path / "out/.sweeps").glob("*/sweep.json")
+    sweep = json.loads(file.read_text())
+    assert sorted(run["seed"] for run in sweep["runs"]) == [1, 1]
+    assert all((tmp_path / "out" / run["folder"] / "config.yaml").is_file() for run in sweep["runs"])
+    out, err = capsys.readouterr()
+    assert [len(cell["seeds"]) for cell in json.loads(out[out.index("[\n") :])] == [1, 1, 1, 1]
+    assert "the same command prints the table when they are done" in err
+    assert table("launcher.time=10") == 2
+    assert "launcher.time=10 is a setting of a launcher: say --launcher NAME" in capsys.readouterr().err
 
 
 def test_a_large_table_that_is_killed_half_way_repeats_no_finished_cell(table, stub, conf, tmp_path):
