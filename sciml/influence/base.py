@@ -14,6 +14,20 @@ query measurement :math:`m_q` is
 the first-order prediction of :math:`m_q(\theta_{-i}) - m_q(\theta)` in units of :math:`m`. Positive: removing the
 example would raise the query's loss, so the example helps. Koh and Liang (2017), *Understanding Black-box
 Predictions via Influence Functions*, eq. 2, with the opposite sign and without 1/n.
+
+Tasks of any family fit this. A PINN has an example for each collocation point, whose loss is a weighted square
+(:mod:`sciml.influence.task.pinn_run`), an operator one for each simulation
+(:mod:`sciml.influence.task.operator_run`). A diffusion prior will have one for each training sample x, whose loss is
+the expectation of the denoising error over noise levels and noise, estimated by its mean over K fixed pairs,
+
+.. math:: \ell_i(\theta) = \frac1K \sum_k \lambda(\sigma_k)\,
+          \|D_\theta(x_i + \sigma_k\epsilon_{ik}; \sigma_k) - x_i\|^2 .
+
+Common random numbers: the pairs are drawn once, from a stream that depends on the number of the sample and not on the
+run, and are buffers of the task, so that ``losses``, ``jacobian`` (K rows for each number of a sample, scaled by
+:math:`\sqrt{2\lambda(\sigma_k)/K}`), ``measure`` and every ``fit`` see the same noise, and differences between them are
+differences of the parameters. Its measurement may be the same loss of held-out samples, or the error of a posterior
+mean, whose noise is fixed likewise.
 """
 
 from __future__ import annotations
