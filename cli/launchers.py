@@ -69,10 +69,10 @@ def build(settings: dict[str, Any], trust: Sequence[str] = ()) -> Launcher:
     """
     from sciml.launcher.base import Launcher
 
-    check_node(settings, GROUP, trust=trust)
-    made = target(settings["_target_"], trust)
+    made = target(settings["_target_"], trust) if "_target_" in settings else Launcher
     if not (isinstance(made, type) and issubclass(made, Launcher)):
         raise ConfigError(f"{GROUP}._target_ {settings['_target_']} is not a launcher")
+    check_node(settings, GROUP, trust=trust)
     return made(**{key: value for key, value in settings.items() if key != "_target_"})
 
 

@@ -83,9 +83,13 @@ def ask(sweeps: Iterable[Sweep], timeout: float = scheduler.TIMEOUT) -> Answer:
     """
     ids = []
     for sweep in sweeps:
+        others: dict[str, Sweep] = {}
         for run in sweep.runs:
-            given = _owner(sweep, run).given(run)
-            if given is not None and given[1].id and not sweep.folder(run).row.exists():
+            if sweep.folder(run).row.exists():
+                continue
+            owner, same = _owner(sweep, run, others)
+            given = owner.given(same)
+            if given is not None and given[1].id:
                 ids.append(given[1].id)
     if not ids:
         return Answer()
@@ -103,10 +107,17 @@ def standings(sweep: Sweep, answer: Answer) -> list[Standing]:
         answer: What the scheduler says of its jobs.
     """
     launchers = {submission.time: living(sweep, submission) for submission in sweep.submissions if submission.waits}
-    return [standing(sweep, run, answer, launchers) for run in sweep.runs]
+    others: dict[str, Sweep] = {}
+    return [standing(sweep, run, answer, launchers, others) for run in sweep.runs]
 
 
-def standing(sweep: Sweep, run: Run, answer: Answer, launchers: Mapping[float, bool] | None = None) -> Standing:
+def standing(
+    sweep: Sweep,
+    run: Run,
+    answer: Answer,
+    launchers: Mapping[float, bool] | None = None,
+    others: dict[str, Sweep] | None = None,
+) -> Standing:
     """Where one run stands.
 
     Args:
@@ -114,6 +125,7 @@ def standing(sweep: Sweep, run: Run, answer: Answer, launchers: Mapping[float, b
         run: The run.
         answer: What the scheduler says.
         launchers: Whether the process that made a submission lives, by the submission's time; looked up if None.
+        others: Sweeps that were read for this question already; more are added.
     """
     folder = sweep.folder(run)
     try:
@@ -126,11 +138,9 @@ def standing(sweep: Sweep, run: Run, answer: Answer, launchers: Mapping[float, b
     now = Standing(run, "missing", step if isinstance(step, int) else None, metrics)
     if row is not None:
         return replace(now, state="done", step=row.get("cost", {}).get("steps"), metrics=row["metrics"])
-    owner = _owner(sweep, run)
+    owner, same = _owner(sweep, run, {} if others is None else others)
     if owner is not sweep:
-        found = next((other for other in owner.runs if other.folder == run.folder), None)
-        if found is not None:
-            return replace(standing(owner, found, answer), run=run)
+        return replace(standing(owner, same, answer), run=run)
     if (given := sweep.given(run)) is None:
         return replace(_on_file(now, status), error="not submitted") if now.state != "missing" else now
     submission, task = given
@@ -151,15 +161,18 @@ def standing(sweep: Sweep, run: Run, answer: Answer, launchers: Mapping[float, b
     return now
 
 
-def _owner(sweep: Sweep, run: Run) -> Sweep:
-    """The sweep that submitted a run last: a run can be in several."""
+def _owner(sweep: Sweep, run: Run, others: dict[str, Sweep]) -> tuple[Sweep, Run]:
+    """The sweep that submitted a run last, since a run can be in several, and the run there."""
     name = sweep.folder(run).read_status().get("sweep")
     if not isinstance(name, str) or name == sweep.name or "/" in name:
-        return sweep
-    try:
-        return read(sweep.path.with_name(name))
-    except UsageError:
-        return sweep
+        return sweep, run
+    if name not in others:
+        try:
+            others[name] = read(sweep.path.with_name(name))
+        except UsageError:
+            others[name] = sweep  # it was deleted
+    same = next((other for other in others[name].runs if other.folder == run.folder), None)
+    return (sweep, run) if same is None else (others[name], same)
 
 
 def _on_file(now: Standing, status: Mapping[str, Any]) -> Standing:
