@@ -113,6 +113,7 @@ def test_collocations(problem: Problem, name: str) -> None:
             before = points.clone()
             chosen = collocation(problem, jet, points, magnitude, generator)
             assert torch.equal(points, before), "the points of this step are still needed"
+            assert collocation.moves or torch.equal(chosen, before), "it says that it does not move"
             points = chosen
             assert points.shape == (100, problem.in_features)
             assert points.dtype == torch.float32
