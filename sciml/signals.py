@@ -15,6 +15,8 @@ from types import FrameType, TracebackType
 from typing import Any
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR2)
+# Before a command line: a notice that comes before Python has set its handlers does not end the process.
+SHIELDED = ("bash", "-c", 'trap "" USR2; exec "$@"', "-")
 REQUEUE = 75  # EX_TEMPFAIL: not failed, wants to run again
 
 

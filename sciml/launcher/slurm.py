@@ -16,9 +16,7 @@ from sciml import scheduler
 from sciml.errors import RunError, UsageError
 from sciml.folder import write_atomically
 from sciml.launcher.base import Launcher
-
-# A notice that comes before Python has set its handlers would end the task, and nobody would requeue it.
-_SHIELDED = """shielded='trap "" USR2; exec "$@"'"""
+from sciml.signals import SHIELDED
 
 
 class Slurm(Launcher):
@@ -133,9 +131,9 @@ class Slurm(Launcher):
                 lines.append(f"#SBATCH --{key}" + ("" if value is True else f"={_quoted(key, value)}"))
         # Twice quoted: what stands in the array is a line of shell, run as it stands.
         given = [shlex.quote(shlex.join(command)) for command in commands]
-        srun = shlex.join(self.srun)
-        start = f'eval "exec {srun} bash -c \\"\\$shielded\\" - ${{commands[$SLURM_ARRAY_TASK_ID]}}"'
-        return "\n".join([*lines, *self.setup, "commands=(", *given, ")", _SHIELDED, start, ""])
+        # Started so that a notice at the wrong moment does not end the task, which nobody would requeue then.
+        lines = [*lines, *self.setup, f"start=({shlex.join([*self.srun, *SHIELDED])})", "commands=(", *given, ")"]
+        return "\n".join([*lines, 'eval "exec \\"\\${start[@]}\\" ${commands[$SLURM_ARRAY_TASK_ID]}"', ""])
 
 
 def _quoted(key: str, value: str | int) -> str:

@@ -7,7 +7,9 @@ job's process; when it ends because of SIGUSR2 it has saved, and submitit's own 
 from __future__ import annotations
 
 import os
+import shlex
 import signal
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
@@ -16,7 +18,7 @@ from sciml import scheduler
 from sciml.errors import RunError, UsageError
 from sciml.launcher.base import Launcher
 from sciml.launcher.warm import call
-from sciml.signals import REQUEUE
+from sciml.signals import REQUEUE, SHIELDED
 
 
 class Submitit(Launcher):
@@ -91,7 +93,9 @@ class Submitit(Launcher):
     def launch(self, commands: Sequence[Sequence[str]], folder: Path, name: str) -> list[str]:
         submitit = _submitit()
         try:
-            executor = submitit.SlurmExecutor(folder=folder / name, max_num_timeout=self.timeouts)
+            executor = submitit.SlurmExecutor(
+                folder=folder / name, max_num_timeout=self.timeouts, python=shlex.join([*SHIELDED, sys.executable])
+            )
             executor.update_parameters(job_name=name, **{k: v for k, v in self.options.items() if v is not None})
             with executor.batch():
                 jobs = [executor.submit(Command(list(command))) for command in commands]

@@ -26,13 +26,14 @@ from typer.testing import CliRunner
 from sciml import scheduler
 from sciml.folder import RunFolder
 
-from .conftest import Cluster, eventually
+from .conftest import PATIENCE, Cluster, eventually
 
 NOTICED, CANCELLED, KILLED, HUNGRY, LEFT_ALONE = range(5)  # in one array
 SUBMITIT = 5
 PACK = BEFORE, INTERRUPTED, AFTER = 6, 7, 8  # in one task
 BATCH = 9  # sciml train in a batch script of the user's
-ALL = range(10)
+HYDRA = 10  # sciml train -m with Hydra's own launcher for submitit
+ALL = range(11)
 COMMAND = [sys.executable, "-m", "sciml.cli"]
 HERE = Path(__file__).parent
 README = HERE.parents[1] / "README.md"
@@ -62,6 +63,7 @@ class Drama:
         states: How these ended.
         rows: When the rows that there were then were written, by seed.
         resumed: The seeds of the runs that ``--resume`` submitted.
+        multirun: How the process ended that waited for Hydra's launcher, and what it printed.
     """
 
     outputs: Path
@@ -72,6 +74,7 @@ class Drama:
     states: dict[str, scheduler.JobState]
     rows: dict[int, int]
     resumed: list[int]
+    multirun: tuple[int, str] = (-1, "")
 
     def folder(self, seed: int) -> RunFolder:
         (path,) = self.outputs.glob(f"mine/gated/*-seed{seed}")
@@ -85,7 +88,7 @@ def grid(conf: Path, outputs: Path, seeds: str) -> list[str]:
 
 def submitted(outputs: Path, known: set[str]) -> tuple[str, dict[int, str]]:
     """The sweep that is new, and the job of each seed."""
-    (name,) = {path.name for path in (outputs / ".sweeps").iterdir()} - known
+    (name,) = {path.parent.name for path in outputs.glob(".sweeps/*/sweep.json")} - known
     known.add(name)
     filed = json.loads((outputs / ".sweeps" / name / "sweep.json").read_text())
     seeds = [run["seed"] for run in filed["runs"]]
@@ -113,16 +116,27 @@ def drama(plain: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         patch.setenv("SCIML_TRUST", "")
         patch.setenv("PYTHONPATH", os.pathsep.join([str(USER), str(HERE / "user")]))
         patch.setattr(sys, "path", [*sys.path, str(USER), str(HERE / "user")])
-        yield play(plain, folder, outputs, gates, conf, edited)
+        # This one waits for its job: that is how Hydra's launcher does it.
+        settings = {"max_num_timeout": 20, "timeout_min": 20, "mem_gb": 2, "signal_delay_s": 30, "partition": "main"}
+        hydra = [f"hydra.launcher.{key}={value}" for key, value in settings.items()]
+        plain.call("scontrol", "update", "PartitionName=main", "State=DOWN")
+        command = [*COMMAND, "train", "-m", *grid(conf, outputs, "10"), "hydra/launcher=submitit_slurm", *hydra]
+        output = folder / "multirun"
+        with open(output, "w") as log, subprocess.Popen(command, stdout=log, stderr=log) as multirun:
+            try:
+                found = play(plain, folder, outputs, gates, conf, edited)
+                multirun.wait(timeout=PATIENCE)
+            finally:
+                multirun.kill()
+        found.multirun = multirun.returncode, output.read_text()
+        yield found
 
 
 def play(cluster: Cluster, folder: Path, outputs: Path, gates: Path, conf: Path, edited: Path) -> Drama:
-    held = (NOTICED, CANCELLED, KILLED, SUBMITIT, INTERRUPTED, BATCH)
+    held = (NOTICED, CANCELLED, KILLED, SUBMITIT, INTERRUPTED, BATCH, HYDRA)
     for seed in held:
         (gates / str(seed)).touch()
     (gates / f"{HUNGRY}.eat").touch()
-    cluster.call("scontrol", "update", "PartitionName=main", "State=DOWN")
-
     # The process that submits the array is gone when it starts.
     slurm = ["--launcher", "slurm", "launcher.memory=1500M", "launcher.time=20"]
     subprocess.run([*COMMAND, "sweep", *grid(edited, outputs, "0,1,2,3,4"), *slurm], check=True, capture_output=True)
@@ -146,12 +160,16 @@ def play(cluster: Cluster, folder: Path, outputs: Path, gates: Path, conf: Path,
     for file in ("experiment/mine/gated.yaml", "optimizer/toyadam.yaml", "pinn/gated.yaml"):
         (edited / file).write_text("this: is no longer what it was\n")
 
+    jobs[HYDRA] = eventually(
+        lambda: cluster.call("squeue", "--noheader", "--array", "--name=sciml", "--format=%i"),
+        (folder / "multirun").read_text,
+    )
     cluster.call("scontrol", "update", "PartitionName=main", "State=UP")
     eventually(
         lambda: all((gates / f"{seed}.held").exists() for seed in held),
         lambda: f"{sorted(os.listdir(gates))} {scheduler.states(jobs.values())} {logs(outputs, folder)}",
     )
-    for seed in (NOTICED, SUBMITIT, INTERRUPTED, BATCH):
+    for seed in (NOTICED, SUBMITIT, INTERRUPTED, BATCH, HYDRA):
         cluster.call("scancel", "--signal=USR2", jobs[seed])
     scheduler.cancel([jobs[CANCELLED]])
     (killed,) = outputs.glob(f"mine/gated/*-seed{KILLED}")
@@ -201,8 +219,11 @@ def test_resume_does_again_what_was_not_done_and_nothing_else(drama: Drama) -> N
 @pytest.mark.slow
 def test_what_was_told_to_save_was_requeued_once(drama: Drama) -> None:
     restarts = {seed: drama.states[drama.jobs[seed]].restarts for seed in ALL}
-    again = {NOTICED, SUBMITIT, *PACK, BATCH}
+    again = {NOTICED, SUBMITIT, *PACK, BATCH, HYDRA}
     assert restarts == {seed: int(seed in again) for seed in ALL}
+    code, said = drama.multirun
+    assert code == 0, said
+    assert [line.split()[:2] for line in said.splitlines() if line.startswith(" seed=")] == [["seed=10", "done"]]
     # A run of a pack that was done before the interruption is left alone.
     steps = [json.loads(line)["step"] for line in drama.folder(BEFORE).metrics.read_text().splitlines()]
     assert steps == sorted(steps)
