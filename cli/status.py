@@ -295,7 +295,8 @@ def _cancel(name: str, outputs: str) -> int:
     if not alive:
         print(f"{sweep.name}: nothing is queued or running")
         return 0
-    given = [(run, mine) for run in alive if (mine := sweep.given(run)) is not None]
+    own = [run for run in alive if sweep.folder(run).read_status().get("sweep") in (None, sweep.name)]
+    given = [(run, mine) for run in own if (mine := sweep.given(run)) is not None]
     now = time.time()
     replace(sweep, cancelled={**sweep.cancelled, **{run.index: now for run, _ in given}}).write()
     scheduler.cancel(dict.fromkeys(task.id for _, (_, task) in given if task.id))

@@ -30,7 +30,8 @@ from typing import Any
 
 from sciml import scheduler
 from sciml.errors import RunError, UsageError
-from sciml.folder import RunFolder, disk_error
+from sciml.files import disk_error, exclusive
+from sciml.folder import RunFolder
 from sciml.launcher.local import said_in
 from sciml.scheduler import JobState
 from sciml.sweep import Run, Submission, Sweep, Task, read
@@ -262,7 +263,7 @@ def _refusal(log: Path, submission: Submission) -> str:
 
 def living(sweep: Sweep, submission: Submission) -> bool:
     """Whether the process lives that made a submission and waits for it."""
-    return _locked(_attendance(sweep, submission.pid))
+    return _locked(_attendance(sweep, submission.pid), submission.pid, submission.host)
 
 
 @contextmanager
@@ -274,7 +275,7 @@ def attending(sweep: Sweep) -> Iterator[None]:
     except OSError as error:
         raise disk_error(error, path) from error
     with file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+        exclusive(file, wait=True)
         try:
             yield
         finally:
@@ -292,20 +293,22 @@ def owned(folder: RunFolder) -> bool:
         owner = re.match(r"process (\d+) on (\S+)", lock.read_text())
     except OSError:
         return False
-    # A process of this machine that is gone needs no look at the lock, which could be in the way of a new one.
-    if owner and owner[2] == socket.gethostname() and not Path("/proc", owner[1]).exists() and Path("/proc").exists():
-        return False
-    return _locked(lock)
+    return _locked(lock, int(owner[1]), owner[2]) if owner else _locked(lock)
 
 
-def _locked(file: Path) -> bool:
+def _locked(file: Path, pid: int = 0, host: str = "") -> bool:
+    here = host == socket.gethostname() and Path("/proc").is_dir()
+    if here and not Path("/proc", str(pid)).exists():
+        return False  # without a look at the lock, which could be in the way of a new process
     try:
         with open(file) as handle:
             fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return True
-    except OSError:
+    except FileNotFoundError:
         return False
+    except OSError:  # a file system without locks
+        return here
     return False
 
 
