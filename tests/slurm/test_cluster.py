@@ -117,14 +117,16 @@ def test_up_twice_is_harmless_and_down_ends_what_up_started(cluster: Cluster, tm
     assert {path: path.read_text() for path in (cluster.folder / "run").glob("*.pid")} == before
     other = Cluster(tmp_path / "other")
     subprocess.run([SCRIPTS / "up", other.folder], check=True, capture_output=True, timeout=60)
-    pids = [int(path.read_text()) for path in (other.folder / "run").glob("*.pid")]
-    assert len(pids) == 3
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("SLURM_CONF", str(other.conf))
-        job = other.sbatch(tmp_path / "job", ["echo $$ >pid.new && mv pid.new pid; sleep 600"], chdir=str(tmp_path))
-        eventually((tmp_path / "pid").exists, lambda: scheduler.states([job]))
-        pids.append(int((tmp_path / "pid").read_text()))
-    subprocess.run([SCRIPTS / "down", other.folder], check=True, capture_output=True, timeout=60)
+    try:
+        pids = [int(path.read_text()) for path in (other.folder / "run").glob("*.pid")]
+        assert len(pids) == 3
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("SLURM_CONF", str(other.conf))
+            job = other.sbatch(tmp_path / "job", ["echo $$ >pid.new && mv pid.new pid; sleep 600"], chdir=str(tmp_path))
+            eventually((tmp_path / "pid").exists, lambda: scheduler.states([job]))
+            pids.append(int((tmp_path / "pid").read_text()))
+    finally:
+        subprocess.run([SCRIPTS / "down", other.folder], check=True, capture_output=True, timeout=60)
     assert not [pid for pid in pids if lives(pid)]
     assert cluster.call("sinfo", "--noheader", "--format=%a", "--partition=main") == "up", "the other one is untouched"
 
