@@ -8,6 +8,7 @@ before it, to go on from should that be damaged. ``best.ckpt`` holds the weights
 
 from __future__ import annotations
 
+import io
 import logging
 import math
 import os
@@ -23,6 +24,7 @@ import numpy as np
 import torch
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.plugins.io import TorchCheckpointIO
 
 from sciml.errors import Diverged, UsageError
 from sciml.files import disk_error, replacing
@@ -122,6 +124,16 @@ def latest(folder: RunFolder) -> dict[str, Any] | None:
     return state
 
 
+class _Direct(TorchCheckpointIO):
+    """Writes where it is told: Lightning's own goes through another folder, and keeps silent if it may not write."""
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None) -> None:
+        buffer = io.BytesIO()
+        torch.save(checkpoint, buffer)
+        with open(path, "wb") as file:
+            file.write(buffer.getbuffer())
+
+
 class Checkpoint(Callback):
     """Writes ``last`` and ``best``, stops on a signal, and watches the logged losses.
 
@@ -152,6 +164,11 @@ class Checkpoint(Callback):
         self.best_loss, self.best_step = state_dict["best_loss"], state_dict["best_step"]
         self._seconds_before = state_dict["seconds"]
         self._rng = state_dict["rng"]
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Have checkpoints written in a way that says when it cannot."""
+        if type(trainer.strategy.checkpoint_io) is TorchCheckpointIO:
+            trainer.strategy.checkpoint_io = _Direct()
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Restore the generators of a resumed run, and take back the signals that Lightning has just taken."""
