@@ -29,6 +29,7 @@ from torch import Generator, Tensor
 from sciml.data.stream import normal
 
 TILE = 1 << 22  # entries of a tile of gradients
+NEGLIGIBLE = 1e-7  # of the root mean square of the scores
 
 
 @dataclass(frozen=True)
@@ -83,6 +84,7 @@ class Examples:
 
 def dense(query: Examples, train: Examples, inverse: Tensor, precision: torch.dtype) -> Tensor:
     """Scores ``(q, n)`` with D ``(d_out, d_in)``, by forming gradients; the products in ``precision``."""
+    query, train, inverse = _alive(query, train, inverse)
     d_out, d_in = train.sizes
     dtype = inverse.dtype
     scores = torch.zeros(len(query), len(train), dtype=dtype, device=inverse.device)
@@ -96,6 +98,26 @@ def dense(query: Examples, train: Examples, inverse: Tensor, precision: torch.dt
             right = train[slice(i, i + rows)].gradients(out).flatten(1)
             scores[:, i : i + rows] += (left @ right.T).to(dtype)
     return scores
+
+
+def _alive(query: Examples, train: Examples, inverse: Tensor) -> tuple[Examples, Examples, Tensor]:
+    """Without the features that add less than rounding errors: pixels that are always black, units that are dead."""
+    if query.grads is None or train.grads is None or query.grads.shape[1] > 1 or train.grads.shape[1] > 1:
+        return query, train, inverse
+    energy = inverse.square().double()
+    for grads, inputs in ((query.grads, query.inputs), (train.grads, train.inputs)):
+        energy = energy * (grads[:, 0].square().T @ inputs[:, 0].square()).double()
+    keep: list[Tensor] = []
+    for share in (energy.sum(1), energy.sum(0)):
+        ordered = share.sort()
+        small = ordered.values.cumsum(0) <= NEGLIGIBLE**2 * share.sum()
+        keep.append(ordered.indices[~small].sort().values)
+    out, into = keep
+    return (
+        Examples(query.inputs[..., into], query.grads[..., out]),
+        Examples(train.inputs[..., into], train.grads[..., out]),
+        inverse[out][:, into],
+    )
 
 
 def pairs(query: Examples, train: Examples, precision: torch.dtype) -> Tensor:
@@ -117,22 +139,46 @@ def pairs(query: Examples, train: Examples, precision: torch.dtype) -> Tensor:
     return scores
 
 
-def separable(spectrum: Tensor, damping: float, rank: int) -> tuple[Tensor, Tensor]:
+def separable(spectrum: Tensor, damping: float, rank: int, moments: Tensor) -> tuple[Tensor, Tensor]:
     r"""The best r outer products for :math:`D = 1/(\Lambda + \lambda)` in the norm that counts.
 
-    A score sums products of gradients whose mean square is :math:`\Lambda`, so an error of D matters where
-    :math:`\Lambda` is large: the truncated singular value decomposition is that of :math:`D` with rows and columns
-    scaled by the root of the mean of :math:`\Lambda`.
+    A score is a sum over coordinates of products of D with two gradients, so an error E of D adds about
+    :math:`\sum_{oj} W_{oj} E_{oj}^2` to its square, where W is the product of the mean squares of the two. Examples are
+    to be told apart, the many with small gradients too, so these are mean squares of gradients of norm 1
+    (:func:`moments`); rows and columns of D are scaled by the roots of the means of W, and the singular value
+    decomposition of that is cut off. With W from raw gradients, or from the spectrum, the few examples with large ones
+    are served and the order of the others is lost.
+
+    Args:
+        spectrum: Lambda, ``(d_out, d_in)`` in float64.
+        damping: Lambda of the formula above, what is added.
+        rank: r.
+        moments: W.
 
     Returns:
         ``(r, d_out)`` and ``(r, d_in)`` with :math:`D \approx \sum_k u_k v_k^T`.
     """
+    largest = moments.max().clamp(min=torch.finfo(moments.dtype).tiny)
+    weights = (moments / largest).clamp(min=1e-14)
+    rows, columns = (weights.mean(dim).sqrt() for dim in (1, 0))
     inverse = 1 / (spectrum + damping)
-    floor = torch.finfo(torch.float32).eps * spectrum.mean().clamp(min=torch.finfo(torch.float32).tiny)
-    rows, columns = ((spectrum.mean(dim) + floor).sqrt() for dim in (1, 0))
     u, s, vh = torch.linalg.svd(rows[:, None] * inverse * columns, full_matrices=False)
     root = s[:rank].sqrt()
     return (u[:, :rank] * root / rows[:, None]).T, (vh[:rank].T * root / columns[:, None]).T
+
+
+def moments(examples: Examples) -> Tensor:
+    """Sum over examples of the squares of their gradients, each divided by its norm: ``(d_out, d_in)`` in float64."""
+    norms = examples.square_norms().clamp(min=torch.finfo(examples.inputs.dtype).tiny)
+    if examples.grads is not None and examples.grads.shape[1] == 1:
+        scaled = examples.grads[:, 0].square() / norms[:, None]
+        return (scaled.T @ examples.inputs[:, 0].square()).double()
+    total = torch.zeros(examples.sizes, dtype=torch.float64, device=norms.device)
+    rows = max(1, TILE // total.numel())
+    for i in range(0, len(examples), rows):
+        part = slice(i, i + rows)
+        total += (examples[part].gradients().square() / norms[part, None, None]).sum(0).double()
+    return total
 
 
 def separate(query: Examples, u: Tensor, v: Tensor) -> Examples:

@@ -13,6 +13,7 @@ the decay belongs to it; the damping, being relative, stays.
 from __future__ import annotations
 
 from abc import ABC
+from pathlib import Path
 from typing import ClassVar
 
 import torch
@@ -23,8 +24,9 @@ from sciml.errors import ConfigError, RunError
 from sciml.influence.base import Attributor, NetworkTask, Params, Task
 from sciml.influence.capture import Capture
 from sciml.influence.curvature import check
-from sciml.influence.kronecker.index import Block, Index, Recipe, build, gradients
-from sciml.influence.score import Examples, compress, dense, pairs, separable, separate
+from sciml.influence.kronecker.index import Block, Index, Recipe, build, gradients, joined
+from sciml.influence.score import Examples, compress, dense, moments, pairs, separable, separate
+from sciml.influence.store import key, load, save
 
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 SHARING = ("expand", "reduce")
@@ -44,6 +46,8 @@ class Kronecker(Attributor, ABC):
         rescore: So many scores of each query, those largest in magnitude, are computed again exactly, where ``rank``
             or ``query_rank`` made them approximate.
         query_rank: Rank to which the queries' preconditioned gradients are compressed; 0 does not.
+        store: Folder in which the training pass is kept for other queries (:mod:`sciml.influence.store`); None keeps
+            it in memory.
 
     Raises:
         ConfigError: A parameter is not one of the above.
@@ -66,6 +70,7 @@ class Kronecker(Attributor, ABC):
         rank: int = 0,
         rescore: int = 0,
         query_rank: int = 0,
+        store: str | None = None,
     ) -> None:
         check(curvature, samples)
         for name, value, known in (("sharing", sharing, SHARING), ("precision", precision, tuple(PRECISIONS))):
@@ -79,6 +84,7 @@ class Kronecker(Attributor, ABC):
             raise ConfigError(f"influence.attributor.batch_size is {batch_size}; it must be at least 1")
         if rank > 0 and query_rank > 0:
             raise ConfigError("influence.attributor: rank and query_rank are two approximations of one thing; set one")
+        self.store = None if store is None else Path(store)
         self.damping, self.precision = damping, PRECISIONS[precision]
         self.rank, self.rescore, self.query_rank = rank, rescore, query_rank
         self.recipe = Recipe(
@@ -97,21 +103,31 @@ class Kronecker(Attributor, ABC):
                 " choose influence/attributor=ggn"
             )
         capture = Capture(task, params)
-        index = build(task, capture, self.recipe)
+        index = self._index(task, params, capture)
         query = gradients(task, capture, task.x_query, task.y_query, task.mask_query, index, self.recipe.batch_size)
         return self.scores(index, query, task.decay)
+
+    def _index(self, task: NetworkTask, params: Params, capture: Capture) -> Index:
+        if self.store is None:
+            return build(task, capture, self.recipe)
+        name = key(task, params, self.recipe)
+        index = load(self.store, name)
+        if index is None:
+            index = build(task, capture, self.recipe)
+            save(self.store, name, index)
+        return index
 
     def scores(self, index: Index, query: dict[str, Examples], decay: float) -> Tensor:
         """Scores ``(q, n)`` from what the training pass left and gradients of queries in its bases."""
         inverses = {name: self._inverse(name, block, decay) for name, block in index.items()}
-        parts = [self._block(block.train, query[name], *inverses[name]) for name, block in index.items()]
-        scores = torch.stack(parts).sum(0)
+        scores = torch.zeros(())
+        for name, block in index.items():
+            scores = scores + self._block(block.train, query[name], *inverses[name])
         if self.rescore > 0 and (self.rank > 0 or self.query_rank > 0):
             self._rescore(scores, index, query, inverses)
         if self.normalise:
-            for dim, sets in enumerate((query, {name: block.train for name, block in index.items()})):
-                norms = torch.stack([examples.square_norms() for examples in sets.values()]).sum(0).sqrt()
-                scores /= norms.clamp(min=torch.finfo(norms.dtype).tiny).unsqueeze(1 - dim)
+            scores /= _norms([[query[name]] for name in index])[:, None]
+            scores /= _norms([block.train for block in index.values()])
         return scores
 
     def _inverse(self, name: str, block: Block, decay: float) -> tuple[Tensor, float]:
@@ -129,24 +145,22 @@ class Kronecker(Attributor, ABC):
             added = 1.0  # neither curvature nor gradients: contributes nothing
         return block.spectrum, added
 
-    def _block(self, train: Examples, query: Examples, spectrum: Tensor, added: float) -> Tensor:
+    def _block(self, train: list[Examples], query: Examples, spectrum: Tensor, added: float) -> Tensor:
+        """Scores of one block, ``(q, n)``."""
         precision = self.precision if query.inputs.dtype == torch.float32 else query.inputs.dtype
-        if self.spectrum == "one":
-            return (
-                pairs(query, train, precision)
-                if _cheaper(query, train)
-                else dense(query, train, spectrum.to(query.inputs), precision)
-            )
-        inverse = (1 / (spectrum + added)).to(query.inputs)
-        if self.rank > 0 and query.grads is not None and self.rank < min(query.sizes):
-            u, v = (w.to(query.inputs) for w in separable(spectrum, added, self.rank))
-            scaled = separate(query, u, v)
-            if _cheaper(scaled, train):
-                return pairs(scaled, train, precision)
-        if 0 < self.query_rank < min(query.sizes):
-            small = compress(query, inverse, self.query_rank, stream("query compression"))
-            return pairs(small, train, precision)
-        return dense(query, train, inverse, precision)
+        inverse = torch.ones_like(spectrum) if self.spectrum == "one" else 1 / (spectrum + added)
+        factored = query if self.spectrum == "one" else None  # the query with D in its outer products
+        if 0 < self.rank < min(query.sizes) and query.grads is not None:
+            weights = moments(query) * torch.stack([moments(part) for part in train]).sum(0)
+            u, v = (w.to(query.inputs) for w in separable(spectrum, added, self.rank, weights))
+            factored = separate(query, u, v)
+        elif 0 < self.query_rank < min(query.sizes):
+            factored = compress(query, inverse.to(query.inputs), self.query_rank, stream("query compression"))
+        if factored is not None and _cheaper(factored, train[0]):
+            return torch.cat([pairs(factored, part, precision) for part in train], dim=1)
+        if factored is not None and self.query_rank > 0:
+            query, inverse = Examples(factored.gradients(), None), torch.ones_like(inverse)
+        return torch.cat([dense(query, part, inverse.to(query.inputs), precision) for part in train], dim=1)
 
     def _rescore(
         self, scores: Tensor, index: Index, query: dict[str, Examples], inverses: dict[str, tuple[Tensor, float]]
@@ -160,7 +174,7 @@ class Kronecker(Attributor, ABC):
                 one = query[name][slice(q, q + 1)]
                 inverse = (1 / (spectrum + added)).to(scores)
                 weighted = Examples(one.gradients() * inverse, None)
-                exact += _against(weighted, block.train[examples])
+                exact += _against(weighted, _chosen(block.train, examples))
             scores[q, examples] = exact
 
 
@@ -171,6 +185,21 @@ def _cheaper(query: Examples, train: Examples) -> bool:
     d_out, d_in = train.sizes
     products = query.inputs.shape[1] * train.inputs.shape[1] * (d_out + d_in)
     return products < d_out * d_in
+
+
+def _chosen(parts: list[Examples], rows: Tensor) -> Examples:
+    """Examples by their numbers, from several batches."""
+    sizes = torch.tensor([len(part) for part in parts])
+    ends = sizes.cumsum(0)
+    which = torch.searchsorted(ends, rows.cpu(), right=True)
+    within = rows.cpu() - (ends - sizes)[which]
+    return joined([parts[int(p)][int(i) : int(i) + 1] for p, i in zip(which, within, strict=True)])
+
+
+def _norms(blocks: list[list[Examples]]) -> Tensor:
+    """Of whole gradients, ``(n,)``; not zero, so that one may divide by them."""
+    squares = torch.stack([torch.cat([part.square_norms() for part in parts]) for parts in blocks]).sum(0)
+    return squares.sqrt().clamp(min=torch.finfo(squares.dtype).tiny)
 
 
 def _against(one: Examples, train: Examples) -> Tensor:

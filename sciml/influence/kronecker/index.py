@@ -24,12 +24,12 @@ class Block:
     Args:
         basis: Where its curvature is taken to be diagonal; None leaves everything as it is.
         spectrum: The curvature there, ``(d_out, d_in)`` in float64, of the sum of all losses.
-        train: Gradients of the training losses in the basis.
+        train: Gradients of the training losses in the basis, batch by batch.
     """
 
     basis: Basis | None
     spectrum: Tensor
-    train: Examples
+    train: list[Examples]
 
 
 Index = dict[str, Block]
@@ -79,7 +79,7 @@ def build(task: NetworkTask, capture: Capture, recipe: Recipe) -> Index:
                 ones = torch.ones(size, dtype=torch.float64, device=record.inputs.device)
                 spectra[name] = bases[name].spectrum if recipe.spectrum == "product" else ones
             parts.setdefault(name, []).append(Examples(record.inputs, record.grads[-1]).smaller())
-    return {name: Block(bases.get(name), spectra[name], _joined(parts[name])) for name in parts}
+    return {name: Block(bases.get(name), spectra[name], parts[name]) for name in parts}
 
 
 def gradients(
@@ -93,7 +93,7 @@ def gradients(
             basis = index[name].basis
             record = raw if basis is None else basis.rotate(raw)
             parts[name].append(Examples(record.inputs, record.grads[0]))
-    return {name: _joined(examples) for name, examples in parts.items()}
+    return {name: joined(examples) for name, examples in parts.items()}
 
 
 def _records(task: NetworkTask, capture: Capture, recipe: Recipe, *, loss: bool) -> Iterator[dict[str, Record]]:
@@ -123,6 +123,7 @@ def _slices(n: int, size: int) -> Iterator[slice]:
     return (slice(i, min(i + size, n)) for i in range(0, n, size))
 
 
-def _joined(parts: list[Examples]) -> Examples:
+def joined(parts: list[Examples]) -> Examples:
+    """Several batches as one."""
     grads = [part.grads for part in parts if part.grads is not None]
     return Examples(torch.cat([part.inputs for part in parts]), torch.cat(grads) if grads else None)
