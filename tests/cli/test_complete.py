@@ -10,12 +10,20 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from helpers import USER
 
-from sciml.cli.complete import complete_listing, complete_table, offers
+from sciml.cli.complete import (
+    complete_grid,
+    complete_launcher,
+    complete_listing,
+    complete_sweep,
+    complete_table,
+    offers,
+)
 
 CASE = "+experiment=daw2023r3/convection"
 
@@ -225,3 +233,18 @@ def test_bash(bash: Bash) -> None:
     bash.type("sciml train pinn/collocation=\t\t")
     listed = bash.read("uniform").split()  # below the line, without what stands on it already
     assert listed[listed.index("fixed") :][:3] == ["fixed", "r3", "uniform"]
+
+
+def test_launchers_and_sweeps(mine: Callable[..., str], tmp_path: Path) -> None:
+    folder = mine(launcher__big="defaults: [slurm]\n")
+    context: Any = SimpleNamespace(params={"config_dir": folder, "outputs": str(tmp_path), "launcher": "slurm"})
+    assert complete_launcher(context, "") == ["big", "joblib", "local", "slurm", "submitit"]
+    assert complete_launcher(context, "s") == ["slurm", "submitit"]
+    found = list(complete_grid(context, "launcher.s"))
+    assert found == ["launcher.signal=", "launcher.setup=", "launcher.srun=", "launcher.sbatch="]
+    assert "launcher=" not in complete_grid(context, "")
+    for name in ("b-20260101-000000", "a-20260102-000000"):
+        (tmp_path / ".sweeps" / name).mkdir(parents=True)
+        (tmp_path / ".sweeps" / name / "sweep.json").write_text("{}")
+    assert complete_sweep(context, "") == ["b-20260101-000000", "a-20260102-000000"]
+    assert complete_sweep(context, "a") == ["a-20260102-000000"]
