@@ -14,7 +14,8 @@ and falls tenfold otherwise. Where G has fewer rows than columns it is inverted 
 
 Influence is a derivative of an optimum, so "trained" means here that the gradient vanishes up to ``tolerance`` times
 :math:`\sqrt{2J\,\mathrm{tr}\,G}`, the largest that it could be for squares at this loss and curvature (Cauchy and
-Schwarz). All in float64 and deterministic; the runs share nothing but the time at which they step.
+Schwarz); where losses can vanish altogether, J counts as at least 1e-12 of where it began. All in float64 and
+deterministic; the runs share nothing but the time at which they step.
 """
 
 from __future__ import annotations
@@ -111,6 +112,7 @@ def _minimise(problem: Problem, start: Tensor, weights: Tensor, tolerance: float
     gradient, value = problem.slope(theta, weights)
     relative = torch.full_like(value, torch.inf)
     damping = torch.full_like(value, torch.nan)
+    least = 1e-12 * value
     steps = 0
     while True:
         runs = (~(relative <= tolerance)).nonzero()[:, 0]
@@ -118,7 +120,7 @@ def _minimise(problem: Problem, start: Tensor, weights: Tensor, tolerance: float
         trace = rows.square().sum((1, 2)) + problem.decay * len(start)
         if steps == 0:
             damping[runs] = 1e-8 * trace / len(start)
-        scale = (2 * value[runs] * trace).sqrt()
+        scale = (2 * value[runs].maximum(least[runs]) * trace).sqrt()
         relative[runs] = gradient[runs].norm(dim=1) / scale
         if not bool((relative > tolerance).any()) or steps >= max_steps:
             return Result(theta, value, relative, steps)
