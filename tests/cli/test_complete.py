@@ -116,7 +116,7 @@ def tab(
 
 
 def test_from_a_shell(tab: Callable[..., list[str]]) -> None:
-    assert tab("sciml re") == ["resume"]
+    assert tab("sciml resu") == ["resume"]
     assert tab("sciml train --mul") == ["--multirun"]
     assert tab(f"sciml train {CASE} pinn.n_p") == ["pinn.n_points="]
     assert tab(f"sciml show {CASE} pinn.n_p") == ["pinn.n_points="]
@@ -229,7 +229,7 @@ def test_bash(bash: Bash) -> None:
     bash.line("sciml train -m pinn/collocation=r3,f", "pinn/collocation=r3,fixed ")
     bash.line(f"sciml train {CASE} pinn.n_p", f"{CASE} pinn.n_points=")
     bash.line("sciml eval ", "sciml eval outputs/mine/toy/0123456789-seed0 ")
-    bash.line("sciml comp", "sciml completion ")
+    bash.line("sciml compl", "sciml completion ")
     bash.type("sciml train pinn/collocation=\t\t")
     listed = bash.read("uniform").split()  # below the line, without what stands on it already
     assert listed[listed.index("fixed") :][:3] == ["fixed", "r3", "uniform"]
