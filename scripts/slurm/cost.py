@@ -13,6 +13,7 @@ import itertools
 import json
 import os
 import shutil
+import signal
 import statistics
 import subprocess
 import sys
@@ -85,6 +86,7 @@ def main() -> int:
     parser.add_argument("--per-task", type=int, default=50, help="runs that share a task")
     options = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="cost-"))
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # ends the cluster too
     try:
         up = [HERE / "up", "--install", "--cpus", str(CPUS), folder / "slurm"]
         if code := subprocess.run(up, stdout=subprocess.DEVNULL).returncode:
