@@ -37,7 +37,10 @@ def expand(overrides: Sequence[str]) -> list[list[str]]:
     parsed = parser.parse_overrides(list(overrides))
     for override in parsed:
         if override.is_sweep_override() and not override.is_discrete_sweep():
-            raise UsageError(f"{override.input_line}: a grid needs values that can be counted: a,b or range(0,3)")
+            raise UsageError(
+                f"{override.input_line}: a grid needs values that can be counted: a,b or range(0,3);"
+                " a search takes these: --optuna TRIALS"
+            )
     return [job for batch in BasicSweeper.split_arguments(parsed, None) for job in batch]
 
 
