@@ -94,7 +94,7 @@ def test_a_task_has_the_declared_numbers_of_losses_and_measurements(name: str) -
 @pytest.mark.parametrize("data", options("task"))
 def test_scores_are_finite_and_one_for_each_query_and_example(name: str, data: str) -> None:
     problem = task(data)
-    attributor: Attributor = build("attributor", name)
+    attributor: Attributor = build("attributor", name, depth=3, max_steps=3)
     if not isinstance(problem, attributor.needs):
         with pytest.raises(RunError, match=f"needs a {attributor.needs.__name__}"):
             attributor(problem, fitted(problem))
