@@ -19,7 +19,7 @@ def data(n: int, classes: int = 0) -> tuple[Tensor, Tensor]:
     generator = torch.Generator().manual_seed(5)
     x = torch.randn(n, 3, generator=generator, dtype=torch.float64)
     y = (x[:, :1] * x[:, 1:2]).tanh() + 0.1 * torch.randn(n, 1, generator=generator, dtype=torch.float64)
-    return (x, (x[:, 0] + 0.5 * x[:, 1] > 0).long() + (x[:, 2] > 1)) if classes else (x, y)
+    return (x, (x[:, 0] + 0.5 * x[:, 1] > 0).long() + (x[:, 2] > 0)) if classes else (x, y)
 
 
 def toy(*, seed: int = 0, classes: int = 0, n: int = 40, **parameters: Any) -> Supervised:

@@ -5,26 +5,27 @@ do. It answers how the outputs respond when the example is pushed out while all 
 near where they are:
 
 .. math:: \theta_{(i)} = \arg\min_\theta \sum_j D_j(\theta, \theta^s) - \ell_i(\theta)
-          + \tfrac\delta2\|\theta - \theta^s\|^2, \qquad
+          + \tfrac12\sum_k \delta_k(\theta_k - \theta^s_k)^2, \qquad
           D_j(\theta, \theta^s) = \ell_j(z_j) - \ell_j(z_j^s) - \nabla_z\ell_j(z_j^s)^T(z_j - z_j^s),
 
 with :math:`z_j` the outputs of the network: the proximal Bregman response function of Bae et al. (2022), *If Influence
 Functions are the Answer, Then What is the Question?*, for sums of losses and for removal. Its linearisation is
-:math:`(G + \delta I)^{-1}\nabla\ell_i`, the damped influence where :math:`\delta` is lambda and the damping together.
-Per query, the response :math:`m_q(\theta_{(i)}) - m_q(\theta^s)` is correlated with the scores of the same examples:
+:math:`(G + \mathrm{diag}\,\delta)^{-1}\nabla\ell_i`, the damped influence where :math:`\delta` is lambda and the
+damping together; the papers have one :math:`\delta` for all parameters. Per query, the response
+:math:`m_q(\theta_{(i)}) - m_q(\theta^s)` is correlated with the scores of the same examples:
 
 - ``pearson``, ``spearman``: mean over queries,
 - ``scale_ratio``: slope of response against score through the origin,
 - ``residual``: largest norm of a gradient that was left, relative to :math:`\|\nabla\ell_i\|`.
 
-The papers minimise by Adam or SGD. Here L-BFGS, started from :math:`(G + \delta I)^{-1}`, goes on
+The papers minimise by Adam or SGD. Here L-BFGS, started from :math:`(G + \mathrm{diag}\,\delta)^{-1}`, goes on
 in float64 until the gradient is gone: the same minimum for all examples at once, to a stated precision.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, final
+from typing import TYPE_CHECKING, Literal, final
 
 import torch
 from torch import Tensor
@@ -57,6 +58,8 @@ class PBRF(Evaluation):
     Args:
         examples: Training examples that are pushed out one at a time, drawn from the run's seed.
         damping: delta without the task's lambda, as a multiple of the mean eigenvalue of G.
+        damping_of: Whose mean eigenvalue: that of each layer's block of G, as Kronecker-factored attributors damp, or
+            that of all of G, as the exact one does. An attributor is asked the question that its own damping poses.
         tolerance: Of ``residual``.
         iterations: Steps of the descent with one preconditioner.
         rounds: How often an example that needs more gets a new one, at the place it has come to.
@@ -68,12 +71,14 @@ class PBRF(Evaluation):
         *,
         examples: int = 50,
         damping: float = 0.1,
+        damping_of: Literal["layer", "all"] = "layer",
         tolerance: float = 1e-3,
         iterations: int = 50,
         rounds: int = 20,
         batch_size: int = 25,
     ) -> None:
-        self.examples, self.damping, self.tolerance = examples, damping, tolerance
+        self.examples, self.tolerance = examples, tolerance
+        self.damping, self.damping_of = damping, damping_of
         self.iterations, self.rounds, self.batch_size = iterations, rounds, batch_size
 
     def __call__(self, task: Task, params: Params, scores: Tensor) -> Findings:
@@ -111,7 +116,9 @@ class PBRF(Evaluation):
             found = make()
         else:
             settings = {"task": identity, "params": checksum(flatten(params)), "chosen": chosen.tolist()}
-            settings |= {name: getattr(self, name) for name in ("damping", "tolerance", "iterations", "rounds")}
+            settings |= {
+                name: getattr(self, name) for name in ("damping", "damping_of", "tolerance", "iterations", "rounds")
+            }
             found = kept(root, "bregman_response", settings, 1, make)
         return found[:-1].T, float(found[-1, 0])
 
@@ -119,8 +126,8 @@ class PBRF(Evaluation):
         """Parameters ``(examples, d)`` that answer, and the largest relative gradient left."""
         at = flatten(params)
         rows = task.jacobian(params).to(at)
-        delta = task.decay + self.damping * float(rows.square().sum()) / len(at)
-        inverse = Woodbury(rows, delta).solve
+        delta = task.decay + self._damping(rows, params)
+        inverse = _inverse(rows, delta)
 
         with torch.no_grad():
             outputs = task.outputs(unflatten(at, params), task.x)
@@ -130,7 +137,7 @@ class PBRF(Evaluation):
             z = task.outputs(unflatten(theta, params), task.x)
             losses = task.likelihood.loss(z, task.y)
             bregman = losses.sum() - (pull * (z - outputs)).sum()
-            return bregman - (pushed * losses).sum() + delta / 2 * (theta - at).square().sum()
+            return bregman - (pushed * losses).sum() + (delta / 2 * (theta - at).square()).sum()
 
         pushed = torch.nn.functional.one_hot(chosen.to(at.device), task.n_train).to(at)
         theta = at.repeat(len(pushed), 1)
@@ -143,7 +150,7 @@ class PBRF(Evaluation):
         for i in (residual > self.tolerance).nonzero()[:, 0]:
             # Far from where it started, the curvature is another one.
             for _ in range(self.rounds):
-                inverse = Woodbury(task.jacobian(unflatten(theta[i], params)).to(at), delta).solve
+                inverse = _inverse(task.jacobian(unflatten(theta[i], params)).to(at), delta)
                 one = (x[i : i + 1] for x in (theta, pushed, scale))
                 theta[i], residual[i] = (x[0] for x in self._descend(objective, inverse, *one))
                 if residual[i] <= self.tolerance:
@@ -154,6 +161,17 @@ class PBRF(Evaluation):
                     f" {self.tolerance:g}; raise influence.evaluation.rounds, or influence.evaluation.damping"
                 )
         return theta, float(residual.max())
+
+    def _damping(self, rows: Tensor, params: Params) -> Tensor:
+        """Delta of each parameter without lambda, ``(d,)``."""
+        square = rows.square().sum(0)
+        if self.damping_of == "all":
+            return (self.damping * square.mean()).expand_as(square)
+        layers = [name.rpartition(".")[0] for name in params]
+        owner = torch.tensor([layers.index(layer) for layer in layers]).to(rows.device)
+        owner = owner.repeat_interleave(torch.tensor([p.numel() for p in params.values()]).to(rows.device))
+        mean = torch.zeros(len(layers)).to(rows).scatter_reduce(0, owner, square, "mean", include_self=False)
+        return self.damping * mean[owner]
 
     def _descend(
         self, objective: Objective, inverse: Inverse, theta: Tensor, pushed: Tensor, scale: Tensor
@@ -181,6 +199,13 @@ class PBRF(Evaluation):
             active, theta, gradient, value, step = (x[keep] for x in (active, theta, gradient, value, step))
             pairs = [(s[keep], y[keep]) for s, y in pairs[-MEMORY:]]
         return found, residual
+
+
+def _inverse(rows: Tensor, delta: Tensor) -> Inverse:
+    """Of ``R^T R + diag(delta)``."""
+    root = delta.rsqrt()
+    unit = Woodbury(rows * root, 1.0)
+    return lambda v: root * unit.solve(root * v)
 
 
 def _direction(gradient: Tensor, inverse: Inverse, pairs: list[tuple[Tensor, Tensor]]) -> Tensor:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -42,23 +43,27 @@ def test_for_a_linear_model_the_response_is_in_closed_form() -> None:
     assert found.retrainings == 5
 
 
+@pytest.mark.parametrize("damping_of", ["layer", "all"])
 @pytest.mark.parametrize("classes", [0, 3])
-def test_the_response_is_a_minimum_of_the_objective_written_out(classes: int) -> None:
+def test_the_response_is_a_minimum_of_the_objective_written_out(classes: int, damping_of: Any) -> None:
     task = toy(classes=classes)
     params = fitted(task)
-    evaluation = PBRF(examples=3, damping=0.1, tolerance=1e-8)
+    evaluation = PBRF(examples=3, damping=0.1, damping_of=damping_of, tolerance=1e-8)
     theta, _ = evaluation._respond(task, params, torch.tensor([4, 9, 11]))
     start = task.outputs(params, task.x).detach().requires_grad_()
     slope = torch.autograd.grad(task.likelihood.loss(start, task.y).sum(), start)[0]
     rows = task.jacobian(params)
-    delta = task.decay + 0.1 * float(rows.square().sum()) / rows.shape[1]
+    square = rows.square().sum(0)
+    # The layers of an MLP 3-6-6: 24, 42 and 7 or, with three classes, 21 parameters.
+    sizes = [24, 42, 21 if classes else 7] if damping_of == "layer" else [rows.shape[1]]
+    delta = task.decay + 0.1 * torch.cat([block.mean().expand_as(block) for block in square.split(sizes)])
 
     def objective(theta: torch.Tensor, i: int) -> torch.Tensor:
         z = task.outputs(unflatten(theta, params), task.x)
         distance = task.likelihood.loss(z, task.y) - task.likelihood.loss(start.detach(), task.y)
         distance = distance - (slope * (z - start.detach())).sum(1)
         assert distance.min() > -1e-12
-        return distance.sum() - task.likelihood.loss(z, task.y)[i] + delta / 2 * (theta - flatten(params)).norm() ** 2
+        return distance.sum() - task.likelihood.loss(z, task.y)[i] + (delta * (theta - flatten(params)) ** 2).sum() / 2
 
     for k, i in enumerate((4, 9, 11)):
         at = theta[k].clone().requires_grad_()
