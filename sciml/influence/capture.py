@@ -53,7 +53,6 @@ class Record:
 class _Call:
     module: nn.Module
     given: Tensor
-    version: int
     inputs: Tensor
     tokens: Tensor
     edge: GradientEdge
@@ -137,13 +136,6 @@ class Capture:
         finally:
             for handle in handles:
                 handle.remove()
-        for name, seen in calls.items():
-            for call in seen:
-                if call.given._version != call.version:
-                    raise RunError(
-                        f"layer {name}: its input is changed in place after the layer has read it; use the form of the"
-                        " activation that leaves its argument alone"
-                    )
         return z, calls
 
     def _audit(self) -> None:
@@ -209,7 +201,7 @@ def _hook(calls: list[_Call], mask: Tensor | None) -> Callable[..., Tensor]:
         if mask is not None and given.dim() == 3 and given.shape[:2] == mask.shape:
             tokens = mask.to(inputs)
             inputs = inputs * tokens[..., None]
-        calls.append(_Call(module, given, given._version, inputs, tokens, get_gradient_edge(output), output.shape))
+        calls.append(_Call(module, given, inputs, tokens, get_gradient_edge(output), output.shape))
         # A change in place of a view would rewrite the history of what it is a view of, and cut the edge off.
         return output.clone() if output._is_view() else output
 

@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from network_task import ggn, given, layers_of, mlp, parameters
+from torch import nn
+
+from sciml.errors import ConfigError, RunError
+from sciml.influence.attributor.exact_hessian import ExactHessian
+from sciml.influence.attributor.ggn import GGN
+from sciml.influence.base import Task
+from sciml.influence.task.ridge import Ridge
+
+
+def test_for_a_linear_model_with_squared_loss_it_is_the_exact_influence() -> None:
+    torch.manual_seed(0)
+    task = Ridge(n_train=12, n_query=5)
+    params = {"theta": task.fit(torch.ones(1, 12))["theta"][0]}
+    torch.testing.assert_close(GGN(damping=0.0)(task, params), ExactHessian()(task, params))
+
+
+@pytest.mark.parametrize("squared", [True, False])
+@pytest.mark.parametrize("n", [3, 30])
+def test_rows_are_a_root_of_the_second_derivative_of_the_loss_between_jacobians(squared: bool, n: int) -> None:
+    torch.manual_seed(1)
+    task = given(mlp(3, 4, 2), 2, 3, n=n, squared=squared)
+    params = parameters(task)
+    rows = task.jacobian(params)
+    block = ["0.weight"]
+    torch.testing.assert_close((rows.T @ rows)[:12, :12], ggn(task, params)(block))
+    matrix = rows.T @ rows
+    matrix += (task.decay + 0.1 * matrix.trace() / len(matrix)) * torch.eye(len(matrix), dtype=torch.float64)
+    expected = task.query_gradients(params) @ torch.linalg.solve(matrix, task.gradients(params).T)
+    torch.testing.assert_close(GGN()(task, params), expected)
+    assert len(layers_of(task)) == 2
+
+
+def test_gradients_of_a_network_are_those_of_any_task() -> None:
+    """An LSTM cell cannot be mapped over examples; it goes one by one."""
+
+    class Cell(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.cell = nn.LSTMCell(2, 3)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            state = None
+            for t in range(x.shape[1]):
+                state = self.cell(x[:, t], state)
+            assert state is not None
+            return state[0]
+
+    torch.manual_seed(2)
+    for task in (given(mlp(3, 4, 2), 2, 3), given(Cell(), 3, 4, 2, n=4, queries=2)):
+        params = parameters(task)
+        for mine, general in ((task.gradients, Task.gradients), (task.query_gradients, Task.query_gradients)):
+            torch.testing.assert_close(mine(params), general(task, params))
+
+
+def test_what_does_not_fit_is_refused_with_a_way_out() -> None:
+    task = given(mlp(3, 4, 2), 2, 3, decay=0.0)
+    with pytest.raises(RunError, match="influence/attributor=ekfac"):
+        GGN(memory=1e-9)(task, parameters(task))
+    with pytest.raises(RunError, match=r"damping must be positive"):
+        GGN(damping=0.0)(task, parameters(task))
+    with pytest.raises(ConfigError, match="damping"):
+        GGN(damping=-1.0)
