@@ -112,7 +112,8 @@ def _missing(error: Exception, overrides: Sequence[str], config_dir: str | None)
     hint = did_you_mean(option, known)
     if not hint and (head := option.split("/")[0]) and (same := [k for k in known if k.startswith(f"{head}/")]):
         hint = f"; {head} has {', '.join(same)}"
-    listed = "" if len(known) > 12 else f"\navailable: {', '.join(known)}"
+    more = "\nsee: sciml list experiments" if group == "experiment" else ""
+    listed = more if len(known) > 12 else f"\navailable: {', '.join(known)}"
     return f"there is no {group} {option}{hint}{where}{listed}"
 
 

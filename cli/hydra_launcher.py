@@ -50,7 +50,8 @@ class SciMLSlurm(Launcher):
         """Freeze and submit what is not there yet; every job counts as completed for Hydra."""
         from .launchers import build
         from .origin import hydra_session
-        from .sweep import freeze_and_submit, plan_of, submitted
+        from .sweep import freeze_and_submit, submitted
+        from .sweep_plan import plan_of
 
         jobs = [list(filter_overrides(overrides)) for overrides in job_overrides]
         settings = {**OmegaConf.to_container(OmegaConf.create(self.settings), resolve=True), **_TARGET}  # type: ignore[dict-item]

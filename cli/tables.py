@@ -164,7 +164,8 @@ def _hand_over(
     """
     from .launch import trusted
     from .origin import hydra_session
-    from .sweep import carry_out, chosen_launcher, plan_of
+    from .sweep import carry_out, chosen_launcher
+    from .sweep_plan import plan_of
 
     packages = trusted(trust)
     built, chosen = chosen_launcher(name, settings, config_dir, packages)

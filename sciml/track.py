@@ -271,9 +271,9 @@ def log_table(name: str, cells: Sequence[Mapping[str, Any]], settings: Mapping[s
         folder.mkdir(parents=True, exist_ok=True)
         import wandb
 
-        columns = list(dict.fromkeys(key for cell in cells for key in cell))
+        columns: list[Any] = list(dict.fromkeys(key for cell in cells for key in cell))
         # Nested values as text: a column of a wandb.Table has one type.
-        data = [[_plain(cell.get(key)) for key in columns] for cell in cells]
+        data: list[Any] = [[_plain(cell.get(key)) for key in columns] for cell in cells]
         run = wandb.init(
             name=f"table {name}",
             job_type="table",

@@ -29,7 +29,7 @@ OVERRIDE_FORM = "\n  form: key=value, +key=value, ~key; quote values with bracke
             "there is no experiment daw2023r3/convektion; did you mean daw2023r3/conv",
         ),
         (["+experiment=convection"], "there is no experiment convection; did you mean daw2023r3/convection"),
-        (["+experiment=zzz"], "there is no experiment zzz\n  available: baseline/gaussian, "),
+        (["+experiment=zzz"], "there is no experiment zzz\n  see: sciml list experiments"),
         (
             ["experiment=daw2023r3/convection"],
             "an experiment is added, not overridden: +experiment=daw2023r3/convection",
