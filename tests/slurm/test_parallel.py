@@ -24,9 +24,8 @@ RUN = [
 
 @pytest.mark.slow
 def test_two_tasks_of_srun_make_one_run(cluster: Cluster, tmp_path: Path) -> None:
-    command = shlex.join(
-        [sys.executable, "-m", "sciml.cli", "train", *RUN, f"outputs={tmp_path}/two", "trainer.devices=2", "+trainer.strategy=ddp"]
-    )
+    ranks = ["trainer.devices=2", "+trainer.strategy=ddp"]
+    command = shlex.join([sys.executable, "-m", "sciml.cli", "train", *RUN, f"outputs={tmp_path}/two", *ranks])
     job = cluster.sbatch(tmp_path / "job", [f"srun --ntasks=2 {command}"], ntasks="2", requeue="")
 
     def training() -> bool:
