@@ -231,5 +231,11 @@ def _figure(predicted: Tensor, response: Tensor) -> Figure:
     axes = figure.add_subplot(xlabel="proximal Bregman response of the query's loss", ylabel="score")
     for scores, actual in zip(predicted[:5], response[:5], strict=True):
         axes.plot(actual, scores, ".", markersize=4)
-    axes.axline((0, 0), slope=1, color="k", linewidth=0.8)
+    # A few examples move a query a thousand times as far as most do: straight near zero, logarithmic beyond.
+    near = max(10 * float(response[:5].abs().median()), 1e-12)
+    axes.set_xscale("symlog", linthresh=near, linscale=2)
+    axes.set_yscale("symlog", linthresh=near, linscale=2)
+    axes.tick_params(axis="x", labelrotation=45)
+    reach = float(response[:5].abs().max())
+    axes.plot([-reach, 0, reach], [-reach, 0, reach], "k", linewidth=0.8)
     return figure
