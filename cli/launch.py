@@ -183,9 +183,14 @@ def _results(multirun: bool) -> Iterator[Path | None]:
 
 def _summary(results: Path, expected: int) -> int:
     lines = results.read_text().splitlines() if results.exists() else []
-    # One that was requeued has filed twice how it ended; what it filed last holds.
-    last = {json.dumps(job["overrides"]): job for job in map(json.loads, lines)}
-    jobs = list(last.values())
+    jobs: list[dict[str, Any]] = []
+    for job in map(json.loads, lines):
+        # One that was requeued has filed twice how it ended; what it filed last holds.
+        again = [j for j in jobs if j["overrides"] == job["overrides"] and j["state"] == "stopped"]
+        if again:
+            jobs[jobs.index(again[0])] = job
+        else:
+            jobs.append(job)
     screen.jobs(jobs, lost=expected - len(jobs))
     if len(jobs) < expected:
         return FAILED

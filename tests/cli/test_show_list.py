@@ -76,7 +76,7 @@ def test_resolve(sciml: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> 
         (["pinn=null"], "pinn cannot be null: it is one of baseline, default"),
         ([CASE, "pinn.n_point=3"], "there is no setting pinn.n_point; did you mean pinn.n_points"),
         (["-c", "nowhere"], "there is no config folder nowhere"),
-        (["+experiment=a"], "there is no experiment a\n  available: "),
+        (["+experiment=a"], "there is no experiment a\n  see: sciml list experiments"),
     ],
 )
 def test_show_of_mistakes(args: list[str], message: str, sciml: Callable[..., Any]) -> None:
