@@ -140,7 +140,7 @@ def lives(pid: int) -> bool:
         return False
 
 
-def test_what_is_missing_is_said(tmp_path: Path) -> None:
+def test_what_is_missing_is_said(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
     bare = tmp_path / "bin"
     bare.mkdir()
     for name in ("bash", "id", "dirname", "realpath", "cat", "timeout", "rm", "grep", "find", "true"):
@@ -150,7 +150,7 @@ def test_what_is_missing_is_said(tmp_path: Path) -> None:
     (tmp_path / "down").write_text("#!/bin/bash\n")
     for name in ("up", "down"):
         (tmp_path / name).chmod(0o755)
-    command = ["bash", tmp_path / "up", tmp_path / "c"]
+    command = ["bash", tmp_path / "up", tmp_path_factory.mktemp("c")]  # a short path
     done = subprocess.run(command, env={"PATH": str(bare)}, capture_output=True, text=True, timeout=60)
     assert done.returncode == 3
     assert done.stderr == (
