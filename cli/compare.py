@@ -33,8 +33,7 @@ def compare_runs(names: Sequence[str], form: str, outputs: str) -> int:
         stored = [folder.read_config() for folder in folders]
         rows = [row_of(folder) or {} for folder in folders]
     except UsageError as error:
-        screen.error(str(error))
-        return 2
+        return screen.failed(error)
     labels = [f"{s['experiment']} {folder.path.name}" for s, folder in zip(stored, folders, strict=True)]
     config = differences([{"choices": s["choices"], "tree": s["config"]} for s in stored])
     metrics = _side_by_side([row.get("metrics", {}) for row in rows])

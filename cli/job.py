@@ -33,8 +33,7 @@ def main(argv: Sequence[str]) -> int:
         screen.error(f"usage: python -m sciml.cli.job SWEEP INDEX..., not {' '.join(argv)}")
         return 2
     except UsageError as error:
-        screen.error(str(error))
-        return 2
+        return screen.failed(error)
     trust = trusted(sweep.trust)
     return _one(folders[0], trust) if len(folders) == 1 else _several(folders, trust)
 
@@ -47,8 +46,7 @@ def _one(folder: RunFolder, trust: tuple[str, ...]) -> int:
         try:
             return requeued(go_on(folder, trust, stop), stop)["code"]
         except UsageError as error:
-            screen.error(str(error))
-            return 2
+            return screen.failed(error)
 
 
 def _several(folders: Sequence[RunFolder], trust: tuple[str, ...]) -> int:

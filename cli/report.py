@@ -46,12 +46,8 @@ def make_report(
         target = Path(file)
         target.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(target, html)
-    except UsageError as error:
-        screen.error(str(error))
-        return 2
-    except (RunError, OSError) as error:
-        screen.error(str(error))
-        return 1
+    except (UsageError, RunError, OSError) as error:
+        return screen.failed(error)
     for line in dict.fromkeys(problems):
         screen.note(line)
     size = target.stat().st_size / 2**20

@@ -99,12 +99,8 @@ def evaluate_run(text: str, checkpoint: str, trust: Sequence[str], outputs: str)
 
         metrics = evaluate(folder, checkpoint, trusted(trust))
         row = folder.read_row()
-    except UsageError as error:
-        screen.error(str(error))
-        return 2
-    except RunError as error:
-        screen.error(str(error))
-        return 1
+    except (UsageError, RunError) as error:
+        return screen.failed(error)
     except Exception as error:  # noqa: BLE001 - whatever a method raises ends as one line
         screen.error(f"the test of {text} failed: {_short(error)}\nSCIML_TRACE=1 shows the full trace")
         if os.environ.get("SCIML_TRACE"):
@@ -134,8 +130,7 @@ def resume_run(text: str, trust: Sequence[str], outputs: str) -> int:
         with StopSignal() as stop:
             return requeued(go_on(find(text, Path(outputs)), trusted(trust), stop), stop)["code"]
     except UsageError as error:
-        screen.error(str(error))
-        return 2
+        return screen.failed(error)
 
 
 def requeued(ended: dict[str, Any], stop: StopSignal) -> dict[str, Any]:

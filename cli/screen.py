@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from sciml.errors import RunError, UsageError
+
 
 def out() -> Any:
     """Console for results."""
@@ -29,6 +31,12 @@ def error(text: str) -> None:
     console.print(f"[bold red]error:[/] {escape(first)}", soft_wrap=True)
     for line in rest:
         console.print(f"  {escape(line)}", soft_wrap=True)
+
+
+def failed(reason: UsageError | RunError | OSError) -> int:
+    """Print why a command cannot go on; its exit code: 2 for what was asked, 1 for what went wrong."""
+    error(str(reason))
+    return 2 if isinstance(reason, UsageError) else 1
 
 
 def note(text: str) -> None:

@@ -61,8 +61,7 @@ def search(
         made = _launcher(launcher, launcher_overrides, config_dir, packages)
         study, count = _open(overrides, metric, towards, config_dir, packages, outputs)
     except RunError as error:
-        screen.error(str(error))
-        return 1
+        return screen.failed(error)
     except mistakes() as error:
         screen.error(explain(error, overrides, config_dir))
         return 2
@@ -79,8 +78,7 @@ def search(
         screen.note("stopped; the same command goes on from here")
         return exit_code(stopped.signum)
     except (UsageError, RunError) as error:
-        screen.error(str(error))
-        return 2 if isinstance(error, UsageError) else 1
+        return screen.failed(error)
     except KeyboardInterrupt:
         screen.error("interrupted; the same command goes on from here")
         return 130

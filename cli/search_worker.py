@@ -175,12 +175,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             if remark:
                 screen.note(remark)
             return code
-        except UsageError as error:
-            screen.error(str(error))
-            return 2
-        except RunError as error:
-            screen.error(str(error))
-            return 1
+        except (UsageError, RunError) as error:
+            return screen.failed(error)
         except KeyboardInterrupt:
             return 130
 

@@ -59,12 +59,8 @@ def status(name: str | None, *, watch: bool, form: str, outputs: str) -> int:
         if watch:
             return _watch(sweep, form)
         return print_sweep(sweep, form)
-    except UsageError as error:
-        screen.error(str(error))
-        return 2
-    except RunError as error:
-        screen.error(str(error))
-        return 1
+    except (UsageError, RunError) as error:
+        return screen.failed(error)
     except KeyboardInterrupt:
         return 130
 
@@ -73,12 +69,8 @@ def cancel(name: str, *, outputs: str) -> int:
     """End the runs of a sweep that are queued or running; returns the exit code."""
     try:
         return _cancel(name, outputs)
-    except UsageError as error:
-        screen.error(str(error))
-        return 2
-    except RunError as error:
-        screen.error(str(error))
-        return 1
+    except (UsageError, RunError) as error:
+        return screen.failed(error)
 
 
 def commands(sweep: Sweep) -> dict[str, str]:

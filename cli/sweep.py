@@ -62,8 +62,7 @@ def sweep(
             return _resume(resume, mine, launcher, theirs, config_dir, packages, outputs, dry_run=dry_run)
         return _new(mine, launcher or "local", theirs, config_dir, packages, outputs, dry_run=dry_run, force=force)
     except RunError as error:
-        screen.error(str(error))
-        return 1
+        return screen.failed(error)
     except mistakes() as error:
         screen.error(explain(error, overrides, config_dir))
         return 2

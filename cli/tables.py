@@ -88,12 +88,8 @@ def make_table(
             code = _run(table, plan, missing, jobs, outputs, config_dir, trust)
         report, folders = _report(table, budget, overrides, plan, config_dir)
         _print(report, folders, form)
-    except UsageError as error:
-        screen.error(str(error))
-        return 2
-    except RunError as error:
-        screen.error(str(error))
-        return 1
+    except (UsageError, RunError) as error:
+        return screen.failed(error)
     for message in report.damaged:
         screen.error(f"left out: {message}; remove the file to run this cell again")
     if missing and any(result.values for result in report.results):
