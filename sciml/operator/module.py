@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 import torch
-from lightning.pytorch import LightningModule
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
@@ -19,18 +18,18 @@ from torch.optim.lr_scheduler import LRScheduler
 from sciml.data.batches import Batches
 from sciml.data.stream import stream
 from sciml.errors import ConfigError
-from sciml.loop import Endless, check_cadence, optimization, run_steps
 from sciml.metric import relative_l2_each
 from sciml.operator.base import Dataset, Fields, Rollout
 from sciml.operator.evaluation import error_figure, errors_by_step, metrics, predict
 from sciml.operator.normalized import Normalized
 from sciml.parallel import check_network, check_rows, ranks
+from sciml.trained import Trained
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-class Operator(LightningModule):
+class Operator(Trained):
     """A network trained on a dataset through a rollout.
 
     Args:
@@ -59,17 +58,14 @@ class Operator(LightningModule):
         log_every: int = 50,
         val_every: int = 250,
     ) -> None:
-        super().__init__()
-        self.automatic_optimization = False
+        super().__init__(optimizer=optimizer, scheduler=scheduler, log_every=log_every, val_every=val_every)
         for slot, part in (("network", network), ("optimizer", optimizer)):
             if part is None:
                 raise ConfigError(f"operator.{slot} is null; choose one in the experiment, `override /{slot}: <name>`")
-        check_cadence(log_every, val_every)
         self.dataset, self.rollout = dataset, rollout
         inner = network(dataset.in_channels, dataset.out_channels)
         self.network = Normalized(inner, dataset.in_channels, dataset.out_channels)
-        self.optimizer, self.scheduler = optimizer, scheduler
-        self.batch_size, self.log_every, self.val_every = batch_size, log_every, val_every
+        self.batch_size = batch_size
         self.evaluations = 0  # fields that training sent through the network
         self._evaluated = torch.zeros((), dtype=torch.float64)  # by all ranks, not yet counted
         self._batches_stream, self._batches_state = stream("operator/batches"), None
@@ -123,11 +119,8 @@ class Operator(LightningModule):
         self.evaluations += len(u)
         return self.network(u)
 
-    def training_step(self, batch: int, batch_idx: int) -> None:
-        self.log_dict(run_steps(self, self.losses, every=self.log_every), batch_size=1)
-        step = self.global_step
-        if step % self.val_every == 0 or step == self.trainer.max_steps:
-            self.log("val/loss", self.held_out_loss(), batch_size=1)
+    def held_out_metrics(self) -> dict[str, Tensor]:
+        return {"val/loss": self.held_out_loss()}
 
     def held_out_loss(self) -> Tensor:
         """The loss on the whole validation split."""
@@ -146,15 +139,6 @@ class Operator(LightningModule):
             prediction = predict(self.network, self.rollout, fields, self.batch_size)
             self._errors[split] = errors_by_step(prediction, fields.target)
         self.log_dict(metrics(self._errors), batch_size=1)
-
-    def configure_optimizers(self) -> Any:
-        return optimization(self.parameters(), self.optimizer, self.scheduler)
-
-    def train_dataloader(self) -> Endless:
-        return Endless()
-
-    def test_dataloader(self) -> list[int]:
-        return [0]
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["operator"] = {"batches": self.batches.state_dict(), "evaluations": self._count()}

@@ -11,18 +11,17 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 import torch
-from lightning.pytorch import LightningModule
 from torch import Generator, Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from sciml.data.stream import stream
 from sciml.errors import ConfigError
-from sciml.loop import Endless, check_cadence, optimization, run_steps
 from sciml.parallel import check_network, check_rows, ranks
 from sciml.pinn.base import Collocation, Points, Problem, Weighting
 from sciml.pinn.evaluation import errors, solution_figures
 from sciml.pinn.jet import Jet
+from sciml.trained import Trained
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -33,7 +32,7 @@ if TYPE_CHECKING:
 ALARM = 10.0
 
 
-class Pinn(LightningModule):
+class Pinn(Trained):
     """A network trained on the residuals of a problem.
 
     Args:
@@ -66,18 +65,15 @@ class Pinn(LightningModule):
         val_every: int = 500,
         n_val: int = 5000,
     ) -> None:
-        super().__init__()
-        self.automatic_optimization = False
+        super().__init__(optimizer=optimizer, scheduler=scheduler, log_every=log_every, val_every=val_every)
         for slot, part, choice in (("network", network, "mlp"), ("optimizer", optimizer, "adam")):
             if part is None:
                 raise ConfigError(
                     f"{slot} is null; choose one in the experiment, for instance `override /{slot}: {choice}`"
                 )
-        check_cadence(log_every, val_every)
         self.problem, self.collocation, self.weighting = problem, collocation, weighting
         self.network = network(problem.in_features, problem.out_features)
-        self.optimizer, self.scheduler = optimizer, scheduler
-        self.log_every, self.val_every, self.n_val = log_every, val_every, n_val
+        self.n_val = n_val
         self.jet = Jet(self.network)
         self.backward_passes = 0
         self._evaluations = torch.zeros((), dtype=torch.float64)  # of all ranks, not yet counted
@@ -141,11 +137,8 @@ class Pinn(LightningModule):
         self._evaluations = torch.zeros((), dtype=torch.float64)
         return self.jet.evaluations
 
-    def training_step(self, batch: int, batch_idx: int) -> None:
-        self.log_dict(run_steps(self, self.losses, every=self.log_every))
-        step = self.global_step
-        if step % self.val_every == 0 or step == self.trainer.max_steps:
-            self.log("val/loss", self.held_out_loss())
+    def held_out_metrics(self) -> dict[str, Tensor]:
+        return {"val/loss": self.held_out_loss()}
 
     def held_out_loss(self) -> Tensor:
         """The weighted loss on points that are never trained on."""
@@ -160,15 +153,6 @@ class Pinn(LightningModule):
         # Jets may need autograd, which inference mode forbids.
         with torch.inference_mode(False):
             self.log_dict(errors(self.problem, Jet(self.network), self._like, n=self.n_val), batch_size=1)
-
-    def configure_optimizers(self) -> Any:
-        return optimization(self.parameters(), self.optimizer, self.scheduler)
-
-    def train_dataloader(self) -> Endless:
-        return Endless()
-
-    def test_dataloader(self) -> list[int]:
-        return [0]
 
     def on_fit_start(self) -> None:
         if self._generator.device.type != self.device.type:

@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
-from lightning.pytorch import LightningModule
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
@@ -23,13 +22,13 @@ from sciml.data.stream import stream
 from sciml.errors import ConfigError
 from sciml.influence.pruning.base import Pruner, Weights, schedule
 from sciml.influence.pruning.dense import Dense
-from sciml.loop import Endless, check_cadence, optimization, run_steps
+from sciml.trained import Trained
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-class Classifier(LightningModule):
+class Classifier(Trained):
     """A network trained by cross-entropy.
 
     Args:
@@ -63,12 +62,10 @@ class Classifier(LightningModule):
         log_every: int = 50,
         val_every: int = 50,
     ) -> None:
-        super().__init__()
-        self.automatic_optimization = False
+        super().__init__(optimizer=optimizer, scheduler=scheduler, log_every=log_every, val_every=val_every)
         for slot, part in (("network", network), ("optimizer", optimizer)):
             if part is None:
                 raise ConfigError(f"influence.{slot} is null; choose one in the experiment, `override /{slot}: <name>`")
-        check_cadence(log_every, val_every)
         for sparsity in sparsities:
             if not 0 <= sparsity < 1:
                 raise ConfigError(f"influence.sparsities: {sparsity} is no share of the weights in [0, 1)")
@@ -76,9 +73,8 @@ class Classifier(LightningModule):
             raise ConfigError(f"influence.recomputations is {recomputations}; it must be at least 1")
         self.data, self.pruner = data, Dense() if pruner is None else pruner
         self.network = network(data.in_features, data.classes)
-        self.optimizer, self.scheduler = optimizer, scheduler
         self.sparsities, self.recomputations = list(sparsities), recomputations
-        self.batch_size, self.log_every, self.val_every = batch_size, log_every, val_every
+        self.batch_size = batch_size
         self._batches_stream, self._batches_state = stream("influence/batches"), None
         self._splits: dict[str, Examples] = {}
         self._curves: dict[float, list[tuple[float, float]]] = {}
@@ -105,12 +101,9 @@ class Classifier(LightningModule):
         train, index = self.examples("train"), self.batches.next().to(self.device)
         return nn.functional.cross_entropy(self.network(train.x[index]), train.y[index]), {}
 
-    def training_step(self, batch: int, batch_idx: int) -> None:
-        self.log_dict(run_steps(self, self.losses, every=self.log_every), batch_size=1)
-        step = self.global_step
-        if step % self.val_every == 0 or step == self.trainer.max_steps:
-            accuracy, loss = self._judge("val")
-            self.log_dict({"val/loss": loss, "val/accuracy": accuracy}, batch_size=1)
+    def held_out_metrics(self) -> dict[str, float]:
+        accuracy, loss = self._judge("val")
+        return {"val/loss": loss, "val/accuracy": accuracy}
 
     def _judge(self, split: str) -> tuple[float, float]:
         """Accuracy and cross-entropy of the network on a part of the data."""
@@ -152,15 +145,6 @@ class Classifier(LightningModule):
     def _accuracy(model: Weights, weights: Tensor, test: Examples) -> float:
         with torch.no_grad():
             return accuracy(model.outputs(weights, test.x), test.y)
-
-    def configure_optimizers(self) -> Any:
-        return optimization(self.parameters(), self.optimizer, self.scheduler)
-
-    def train_dataloader(self) -> Endless:
-        return Endless()
-
-    def test_dataloader(self) -> list[int]:
-        return [0]
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["classifier"] = {"batches": self.batches.state_dict()}
