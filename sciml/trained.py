@@ -14,7 +14,19 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
+from sciml.errors import ConfigError
 from sciml.loop import Endless, check_cadence, optimization, run_steps
+
+
+def check_slots(family: str, **slots: Any) -> None:
+    """Refuse slots that an experiment has left empty.
+
+    Raises:
+        ConfigError: One is None; the message says how it is chosen.
+    """
+    for slot, part in slots.items():
+        if part is None:
+            raise ConfigError(f"{family}.{slot} is null; choose one in the experiment, `override /{slot}: <name>`")
 
 
 class Trained(LightningModule, ABC):

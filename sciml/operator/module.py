@@ -17,13 +17,12 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from sciml.data.batches import Batches
 from sciml.data.stream import stream
-from sciml.errors import ConfigError
 from sciml.metric import relative_l2_each
 from sciml.operator.base import Dataset, Fields, Rollout
 from sciml.operator.evaluation import error_figure, errors_by_step, metrics, predict
 from sciml.operator.normalized import Normalized
 from sciml.parallel import check_network, check_rows, ranks
-from sciml.trained import Trained
+from sciml.trained import Trained, check_slots
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -59,9 +58,7 @@ class Operator(Trained):
         val_every: int = 250,
     ) -> None:
         super().__init__(optimizer=optimizer, scheduler=scheduler, log_every=log_every, val_every=val_every)
-        for slot, part in (("network", network), ("optimizer", optimizer)):
-            if part is None:
-                raise ConfigError(f"operator.{slot} is null; choose one in the experiment, `override /{slot}: <name>`")
+        check_slots("operator", network=network, optimizer=optimizer)
         self.dataset, self.rollout = dataset, rollout
         inner = network(dataset.in_channels, dataset.out_channels)
         self.network = Normalized(inner, dataset.in_channels, dataset.out_channels)

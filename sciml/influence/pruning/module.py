@@ -22,7 +22,7 @@ from sciml.data.stream import stream
 from sciml.errors import ConfigError
 from sciml.influence.pruning.base import Pruner, Weights, schedule
 from sciml.influence.pruning.dense import Dense
-from sciml.trained import Trained
+from sciml.trained import Trained, check_slots
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -63,9 +63,7 @@ class Classifier(Trained):
         val_every: int = 50,
     ) -> None:
         super().__init__(optimizer=optimizer, scheduler=scheduler, log_every=log_every, val_every=val_every)
-        for slot, part in (("network", network), ("optimizer", optimizer)):
-            if part is None:
-                raise ConfigError(f"influence.{slot} is null; choose one in the experiment, `override /{slot}: <name>`")
+        check_slots("influence", network=network, optimizer=optimizer)
         for sparsity in sparsities:
             if not 0 <= sparsity < 1:
                 raise ConfigError(f"influence.sparsities: {sparsity} is no share of the weights in [0, 1)")
