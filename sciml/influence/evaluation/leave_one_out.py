@@ -14,7 +14,7 @@ Deep Learning Are Fragile*): there the linear datamodelling score says more.
 
 from __future__ import annotations
 
-from typing import final
+from typing import TYPE_CHECKING, final
 
 import torch
 from torch import Tensor
@@ -23,6 +23,9 @@ from sciml.influence.base import Params, Task
 from sciml.influence.correlation import pearson, spearman
 from sciml.influence.evaluation.base import Evaluation, Findings
 from sciml.influence.evaluation.truth import retrained
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 @final
@@ -51,7 +54,7 @@ class LeaveOneOut(Evaluation):
         return Findings(metrics, self.repeats * len(weights), {"predicted_against_actual": _figure(scores, changes)})
 
 
-def _figure(scores: Tensor, changes: Tensor):  # noqa: ANN202
+def _figure(scores: Tensor, changes: Tensor) -> Figure:
     """Predicted against actual change, for the first queries."""
     from matplotlib.figure import Figure
 
