@@ -55,8 +55,8 @@ SMALL = {
 ATTRIBUTED = {
     "network.width": "3",
     "pinn.n_points": "20",
-    "pinn.problem.n_x": "6",
-    "pinn.problem.n_t": "5",
+    "pinn.problem.grid.x": "6",
+    "pinn.problem.grid.t": "5",
     "operator.dataset.n_train": "8",
     "operator.batch_size": "4",
 }
@@ -95,7 +95,7 @@ def family(name: str) -> str:
     return family_of(request(name, Path("unused")).tree)
 
 
-SMALL_GRID = ["pinn.problem.n_x=32", "pinn.problem.n_t=17", "pinn.n_val=50", "pinn.n_points=100"]
+SMALL_GRID = ["pinn.problem.grid.x=32", "pinn.problem.grid.t=17", "pinn.n_val=50", "pinn.n_points=100"]
 TRAINED = [("daw2023r3/convection", f"optimizer={name}") for name in named("optimizer")]
 TRAINED += [("daw2023r3/convection", f"pinn/collocation={name}") for name in named("pinn/collocation")]
 TRAINED += [("baseline/heat", "optimizer=adam")]

@@ -6,47 +6,90 @@ Learned methods use the residual, tables and data sets use the reference.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from torch import Tensor
 
+from sciml.equation.operator import Operator
+from sciml.taylor import Taylor
+
+T = TypeVar("T", Tensor, Taylor)
+
 
 class Field(Protocol):
-    """A function u: R^d -> R^m that can be differentiated along directions."""
+    """A function u: R^d -> R^m that can be differentiated."""
 
     def __call__(self, x: Tensor) -> Tensor:
         """Values (n, m) at points (n, d)."""
         ...
 
-    def directional(self, x: Tensor, direction: Sequence[float] | Tensor) -> tuple[Tensor, Tensor]:
-        """Values (n, m) and derivatives (n, m) of u along ``direction``, (d,) or one a point (n, d)."""
+    def derivatives(self, x: Tensor, *operators: Operator) -> tuple[Tensor, ...]:
+        """Values (n, m) at points (n, d), then each operator applied to the field, (n, m)."""
         ...
 
 
 class Equation(ABC):
-    """An evolution equation on the box [lower, upper]; the first input is time.
+    """An equation for u on the box [lower, upper].
 
     Attributes:
-        inputs: Names of the inputs, time first, for instance ``("t", "x")``.
+        inputs: Names of the inputs, for instance ``("x", "y")``; time comes first, and is called ``t``.
         outputs: Names of the unknowns.
         lower: Lower corner of the domain, one number an input.
         upper: Upper corner of the domain.
+        tolerance: What the reference may leave of the residual in float64 (largest absolute value); above rounding
+            only for a reference that is itself computed.
     """
 
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
     lower: tuple[float, ...]
     upper: tuple[float, ...]
+    tolerance: float = 1e-10
+
+    @property
+    def space(self) -> tuple[int, ...]:
+        """The inputs that are not time."""
+        return tuple(i for i, name in enumerate(self.inputs) if name != "t")
 
     @abstractmethod
     def residual(self, field: Field, x: Tensor) -> Tensor:
         """What the equation leaves at points ``x`` (n, d): (n, number of equations), zero for a solution."""
 
     @abstractmethod
+    def reference(self, x: Tensor) -> Tensor:
+        """The solution (n, m) at points ``x`` (n, d) in float64, differentiable in ``x`` by autograd."""
+
+    def boundary(self, x: Tensor) -> Tensor:
+        """Values (n, m) that are prescribed on the boundary in space, at points ``x`` (n, d); dtype of ``x``."""
+        return self.reference(x).to(x.dtype)
+
+    def ansatz(self, free: T, x: T) -> T:
+        """A field that meets initial and boundary values whatever ``free`` is.
+
+        Args:
+            free: What a network says, (n, m).
+            x: The points (n, d); arithmetic and ``torch`` functions with a rule in :mod:`sciml.taylor` only.
+
+        Returns:
+            (n, m).
+
+        Raises:
+            NotImplementedError: The equation has none.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no ansatz that meets its conditions exactly")
+
+
+class Evolution(Equation):
+    """An equation in time, whose first input is ``t``, with initial values."""
+
+    @abstractmethod
     def initial(self, x: Tensor) -> Tensor:
         """Initial values (n, m) at points ``x`` (n, d), whose time is not looked at; dtype of ``x``."""
 
-    @abstractmethod
-    def reference(self, x: Tensor) -> Tensor:
-        """The solution (n, m) at points ``x`` (n, d) in float64, differentiable in ``x`` by autograd."""
+    def initial_velocity(self, x: Tensor) -> Tensor:
+        """Initial time derivative (n, m), of an equation of second order in time; dtype of ``x``.
+
+        Raises:
+            NotImplementedError: The equation is of first order in time.
+        """
+        raise NotImplementedError(f"{type(self).__name__} prescribes no initial velocity")

@@ -6,8 +6,7 @@ Its solution u(t, x) = sin(x − βt) only moves, so that an error made early is
 Source: Krishnapriyan, Gholami, Zhe, Kirby and Mahoney, "Characterizing possible failure modes in
 physics-informed neural networks", NeurIPS 2021 (arXiv 2109.01050), equations (5) to (7).
 
-The operator is one derivative, along the direction (1, β) in (t, x): a field that propagates tangents
-forward gets it in one pass, where ∂u/∂t and ∂u/∂x apart would take two.
+The operator is one derivative, along the direction (1, β) in (t, x), and is asked for as one.
 """
 
 from __future__ import annotations
@@ -17,10 +16,11 @@ import math
 import torch
 from torch import Tensor
 
-from sciml.equation.base import Equation, Field
+from sciml.equation.base import Evolution, Field
+from sciml.equation.operator import partials
 
 
-class Convection(Equation):
+class Convection(Evolution):
     """Convection at constant speed.
 
     Args:
@@ -37,7 +37,8 @@ class Convection(Equation):
 
     def residual(self, field: Field, x: Tensor) -> Tensor:
         """∂u/∂t + β ∂u/∂x at ``x`` (n, 2): (n, 1)."""
-        return field.directional(x, (1.0, self.beta))[1]
+        t, along = partials(2)
+        return field.derivatives(x, t + self.beta * along)[1]
 
     def initial(self, x: Tensor) -> Tensor:
         """The sine of x at ``x`` (n, 2): (n, 1)."""

@@ -57,7 +57,7 @@ class Convolution(nn.Module):
         self.layers = nn.ModuleList(
             nn.Conv1d(n, m, kernel, padding=kernel // 2, padding_mode="circular") for n, m in pairwise(sizes)
         )
-        self.activation = ACTIVATIONS[activation].value
+        self.activation = ACTIVATIONS[activation]
 
     def forward(self, u: Tensor) -> Tensor:
         """Fields ``(batch, points, in_features)`` to ``(batch, points, out_features)``."""

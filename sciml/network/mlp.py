@@ -9,7 +9,6 @@ that start from Glorot's normal distribution differ.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from itertools import pairwise
 
 import torch
@@ -17,29 +16,10 @@ from torch import Tensor, nn
 
 from sciml.errors import ConfigError
 
-
-@dataclass(frozen=True)
-class Activation:
-    """A pointwise function φ and its derivative.
-
-    Args:
-        value: z -> φ(z).
-        derivative: (z, φ(z)) -> φ'(z); takes the value too, because φ' is often cheaper from it.
-    """
-
-    value: Callable[[Tensor], Tensor]
-    derivative: Callable[[Tensor, Tensor], Tensor]
-
-
-def _silu_derivative(z: Tensor, a: Tensor) -> Tensor:
-    gate = torch.sigmoid(z)
-    return gate + a * (1 - gate)
-
-
-ACTIVATIONS: dict[str, Activation] = {
-    "tanh": Activation(torch.tanh, lambda z, a: 1 - a * a),
-    "sine": Activation(torch.sin, lambda z, a: torch.cos(z)),
-    "silu": Activation(nn.functional.silu, _silu_derivative),
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "tanh": torch.tanh,
+    "sine": torch.sin,
+    "silu": nn.functional.silu,
 }
 
 
@@ -79,5 +59,5 @@ class MLP(nn.Module):
         """Values (..., out_features) at points (..., in_features)."""
         *hidden, last = self.layers
         for layer in hidden:
-            x = self.activation.value(layer(x))
+            x = self.activation(layer(x))
         return last(x)

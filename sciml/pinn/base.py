@@ -1,15 +1,17 @@
 """The contracts of the family: a problem says what must hold, a collocation where, a weighting how much.
 
-To add one: a PDE is a ``sciml.equation.base.Equation`` and a config over an existing problem; a new kind of
-boundary or of unknown is a ``Problem``; a rule that picks points is a ``Collocation``; a rule that adds up
-the loss terms is a ``Weighting``.
+To add one: a PDE is a ``sciml.equation.base.Equation`` and a config of :class:`sciml.pinn.problem.box.Box`; a new
+kind of boundary is a ``sciml.pinn.condition.Condition``; of unknown or domain, a ``Problem``; a rule that picks points
+is a ``Collocation``; a rule that adds up the loss terms is a ``Weighting``.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from typing import ClassVar
 
+import torch
 from torch import Generator, Tensor, nn
 
 from sciml.pinn.jet import Jet
@@ -37,6 +39,22 @@ class Problem(ABC):
     axes: dict[str, Tensor]
     outputs: tuple[str, ...]
     tolerance: float = 1e-10
+
+    def field(self, network: Callable[[int, int], nn.Module]) -> nn.Module:
+        """The function that is trained: a network called with its numbers of inputs and outputs.
+
+        Problems that build something into it, such as exact boundary values, wrap the network here.
+        """
+        return network(self.in_features, self.out_features)
+
+    @abstractmethod
+    def place(self, unit: Tensor) -> Tensor:
+        """Points (n, d) of the domain for points of the unit cube, so that uniform ones become uniform."""
+
+    def draw(self, n: int, generator: Generator) -> Tensor:
+        """Uniform interior points (n, d), float64, on the generator's device."""
+        unit = torch.rand(n, self.in_features, generator=generator, dtype=torch.float64, device=generator.device)
+        return self.place(unit)
 
     @abstractmethod
     def sample(self, n: int, generator: Generator) -> Points:
@@ -81,7 +99,7 @@ class Collocation(nn.Module, ABC):
         """Choose points after a step's residual is known and before its optimiser step is taken.
 
         Args:
-            problem: Where new points come from: ``problem.sample(n, generator)[problem.interior]``.
+            problem: Where new points come from: ``problem.draw(n, generator)``.
             jet: The network, for rules that evaluate it elsewhere; such evaluations are counted as cost.
             points: Interior points (n, d) of this step.
             residual: Magnitude (n,) of the interior residual at these points, from the loss's own pass,

@@ -1,98 +1,113 @@
-r"""Values and directional derivatives of a network in one forward pass.
+"""A network as a field: its values, and linear differential operators of it.
 
-For an MLP the tangent v = ∂a/∂s along a direction d is propagated with the value,
-
-    z = W a + b,  ż = W v,   a ← φ(z),  v ← φ'(z) ⊙ ż,   v_0 = d,
-
-(forward-mode differentiation; Griewank and Walther, "Evaluating Derivatives", 2nd edition, chapter 3),
-with tanh' = 1 − a² from the value at hand. A loss of u and u̇ then needs one ordinary backward pass,
-where nested automatic differentiation needs a backward pass of a backward pass.
-
-Value and tangent take a matrix product each: one product of the stacked pair was slower on a CPU (copies
-into and out of the stack cost more than the second call). For the first layer v = W d is the same at all
-points and stays a single row.
-
-Any other module is differentiated by autograd: one backward pass per output component through all inputs
-at once, kept differentiable.
+What is asked for comes out of one forward pass in Taylor mode (:mod:`sciml.taylor`) where the network consists of
+functions that have a rule there, as all of ``sciml/network`` do. Any other module is differentiated by nested
+automatic differentiation, all points at once: one backward pass for each partial derivative that leads to a new one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import cast
+import logging
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import linear
 
-from sciml.network.mlp import MLP
+from sciml.equation.operator import Index, Operator
+from sciml.taylor import Channel, Plan, Taylor, Unsupported, seeds
+
+log = logging.getLogger("sciml")
 
 
 class Jet:
-    """A network seen as a field u: R^d -> R^m that can be differentiated along directions.
+    """A network seen as a field u: R^d -> R^m that can be differentiated.
 
     Args:
         network: Maps points (n, d) to values (n, m), each row on its own (no batch statistics).
+        mode: ``auto``; or ``taylor``, which raises where ``auto`` falls back; or ``nested``.
 
     Attributes:
-        evaluations: Points at which the network was evaluated so far, with or without a derivative.
+        evaluations: Points at which the network was evaluated so far, with or without derivatives.
     """
 
-    def __init__(self, network: nn.Module) -> None:
+    def __init__(self, network: nn.Module, *, mode: str = "auto") -> None:
         self.network = network
+        self.mode = mode
         self.evaluations = 0
+        self._plans: dict[tuple[Operator, ...], Plan] = {}
+        self._seeds: dict[tuple[Plan, torch.device, torch.dtype], list[Channel]] = {}
 
     def __call__(self, x: Tensor) -> Tensor:
         """Values (n, m) at points (n, d)."""
         self.evaluations += x.shape[0]
         return self.network(x)
 
-    def directional(self, x: Tensor, direction: Sequence[float] | Tensor) -> tuple[Tensor, Tensor]:
-        """Values and derivatives along a direction.
+    def derivatives(self, x: Tensor, *operators: Operator) -> tuple[Tensor, ...]:
+        """Values and derivatives at points.
 
         Args:
             x: Points (n, d).
-            direction: One direction for all points, d numbers or a tensor (d,), or one a point, (n, d).
-                Not normalised. Plain numbers need no copy to the device.
+            operators: What to apply to the network, each of order 1 to 4 and without constant term.
 
         Returns:
-            u (n, m) and du/ddirection (n, m), both differentiable with respect to the parameters.
+            u (n, m), then L u (n, m) for each operator L, all differentiable with respect to the parameters.
         """
         self.evaluations += x.shape[0]
-        if isinstance(self.network, MLP):
-            return _propagate(self.network, x, direction)
-        return _differentiate(self.network, x, direction)
+        if self.mode != "nested":
+            try:
+                return self._taylor(x, operators)
+            except Unsupported as error:
+                if self.mode == "taylor":
+                    raise
+                log.debug("%s: nested differentiation, as there is %s", type(self.network).__name__, error)
+                self.mode = "nested"
+        return _nested(self.network, x, operators)
+
+    def _taylor(self, x: Tensor, operators: tuple[Operator, ...]) -> tuple[Tensor, ...]:
+        plan = self._plans.get(operators)
+        if plan is None:
+            plan = self._plans[operators] = Plan(operators)
+        key = (plan, x.device, x.dtype)
+        rows = self._seeds.get(key)
+        if rows is None:  # kept, so that a step on a GPU copies nothing
+            rows = self._seeds[key] = seeds(plan, x)
+        u = self.network(Taylor.inputs(plan, x, rows))
+        if not isinstance(u, Taylor):  # a network that does not look at its input
+            return u, *[torch.zeros_like(u)] * len(operators)
+        return u.value, *u.outputs()
 
 
-def _propagate(network: MLP, x: Tensor, direction: Sequence[float] | Tensor) -> tuple[Tensor, Tensor]:
-    value, derivative = network.activation.value, network.activation.derivative
-    first, *hidden, last = cast("Iterable[nn.Linear]", network.layers)
-    z = first(x)
-    a = value(z)
-    v = derivative(z, a) * _along(first.weight, direction)
-    for layer in hidden:
-        z, v = layer(a), linear(v, layer.weight)
-        a = value(z)
-        v = derivative(z, a) * v
-    return last(a), linear(v, last.weight)
-
-
-def _along(weight: Tensor, direction: Sequence[float] | Tensor) -> Tensor:
-    if isinstance(direction, Tensor):
-        return linear(direction.to(weight.dtype), weight)
-    terms = [weight[:, i] * d for i, d in enumerate(direction) if d != 0]
-    return sum(terms[1:], start=terms[0]) if terms else torch.zeros_like(weight[:, 0])
-
-
-def _differentiate(network: nn.Module, x: Tensor, direction: Sequence[float] | Tensor) -> tuple[Tensor, Tensor]:
-    if not isinstance(direction, Tensor):
-        direction = x.new_tensor(direction)
+def _nested(network: nn.Module, x: Tensor, operators: Sequence[Operator]) -> tuple[Tensor, ...]:
     keep = torch.is_grad_enabled()
     with torch.enable_grad():
         if not x.requires_grad:
             x = x.detach().requires_grad_()
         u = network(x)
-        # Rows do not mix, so the gradient of a component's sum over the points is that component's gradient.
-        rows = [torch.autograd.grad(component.sum(), x, create_graph=True)[0] for component in u.unbind(-1)]
-        du = torch.stack([(row * direction).sum(-1) for row in rows], dim=-1)
-    return (u, du) if keep else (u.detach(), du.detach())
+        columns = [_component(component, x, operators) for component in u.unbind(-1)]
+        found = [u, *(torch.stack(parts, dim=-1) for parts in zip(*columns, strict=True))]
+    return tuple(found if keep else [a.detach() for a in found])
+
+
+def _component(u: Tensor, x: Tensor, operators: Sequence[Operator]) -> list[Tensor]:
+    """The operators applied to one component (n,)."""
+    values: dict[Index, Tensor] = {(): u}
+    gradients: dict[Index, Tensor] = {}
+
+    def partial(axes: Index) -> Tensor:
+        if axes not in values:
+            stem = axes[:-1]
+            if stem not in gradients:
+                below = partial(stem)
+                # Rows do not mix, so the gradient of the sum over the points holds every point's own gradient.
+                gradients[stem] = (
+                    torch.autograd.grad(below.sum(), x, create_graph=True, materialize_grads=True)[0]
+                    if below.requires_grad
+                    else torch.zeros_like(x)
+                )
+            values[axes] = gradients[stem][:, axes[-1]]
+        return values[axes]
+
+    return [
+        sum((c * partial(axes) for axes, c in operator.terms.items()), start=torch.zeros_like(u))
+        for operator in operators
+    ]

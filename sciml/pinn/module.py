@@ -72,7 +72,7 @@ class Pinn(Trained):
                     f"{slot} is null; choose one in the experiment, for instance `override /{slot}: {choice}`"
                 )
         self.problem, self.collocation, self.weighting = problem, collocation, weighting
-        self.network = network(problem.in_features, problem.out_features)
+        self.network = problem.field(network)
         self.n_val = n_val
         self.jet = Jet(self.network)
         self.backward_passes = 0

@@ -32,7 +32,7 @@ HERE = Path(__file__).resolve().parent
 GRID = ["+experiment=daw2023r3/convection", "pinn/collocation=fixed,uniform,r3",
         "pinn.problem.equation.beta=20.0,30.0", "seed=0,1,2,3"]  # fmt: skip
 SHORT = ["pinn.n_points=200", "pinn.n_val=500", "pinn.log_every=20", "pinn.val_every=100",
-         "pinn.problem.n_x=64", "pinn.problem.n_t=32", "checkpoint.every_seconds=1"]  # fmt: skip
+         "pinn.problem.grid.x=64", "pinn.problem.grid.t=32", "checkpoint.every_seconds=1"]  # fmt: skip
 RUNS = 24
 CPUS = 2
 VICTIMS = ("SIGKILL", "memory", "cancel")

@@ -27,7 +27,7 @@ from chaos import CPUS, HERE, Failure, cpu_seconds, quietly, sciml
 from sciml import scheduler
 
 TINY = ["+experiment=daw2023r3/convection", "trainer.max_steps=2", "pinn.n_points=10", "pinn.n_val=10",
-        "pinn.log_every=1", "pinn.val_every=1", "pinn.problem.n_x=8", "pinn.problem.n_t=4"]  # fmt: skip
+        "pinn.log_every=1", "pinn.val_every=1", "pinn.problem.grid.x=8", "pinn.problem.grid.t=4"]  # fmt: skip
 
 
 def submit(outputs: Path, runs: int, per_task: int) -> tuple[float, float]:

@@ -22,7 +22,7 @@ def make(experiment: str, outputs: Path, *overrides: str) -> Path:
 
 PINN = [
     *("trainer.max_steps=40", "network.width=4", "network.depth=1", "pinn.n_points=14", "pinn.n_val=20"),
-    *("pinn.problem.n_x=4", "pinn.problem.n_t=3", "pinn.problem.equation.beta=1.0", "pinn.log_every=20"),
+    *("pinn.problem.grid.x=4", "pinn.problem.grid.t=3", "pinn.problem.equation.beta=1.0", "pinn.log_every=20"),
     *("pinn.val_every=20", "pinn.weighting.weights={residual: 1.0, initial: 3.0, boundary: 2.0}"),
 ]
 OPERATOR = [

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from sciml.errors import ConfigError
-from sciml.network.mlp import ACTIVATIONS, MLP
+from sciml.network.mlp import MLP
 
 
 def test_the_formula_written_out() -> None:
@@ -31,14 +31,6 @@ def test_weights_start_from_torchs_default() -> None:
     for mine, theirs in zip(network.layers, layers, strict=True):
         assert torch.equal(mine.weight, theirs.weight)
         assert torch.equal(mine.bias, theirs.bias)
-
-
-@pytest.mark.parametrize("name", sorted(ACTIVATIONS))
-def test_derivatives_of_the_activations(name: str) -> None:
-    z = torch.linspace(-4, 4, 101, dtype=torch.float64, requires_grad=True)
-    a = ACTIVATIONS[name].value(z)
-    (expected,) = torch.autograd.grad(a.sum(), z)
-    torch.testing.assert_close(ACTIVATIONS[name].derivative(z, a), expected, rtol=0, atol=1e-13)
 
 
 @pytest.mark.parametrize(

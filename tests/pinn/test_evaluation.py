@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import pytest
 import torch
+from pinn_problems import convection
 from torch import Tensor, nn
 
-from sciml.equation.convection import Convection
 from sciml.pinn.evaluation import errors, grid, solution_figures
 from sciml.pinn.jet import Jet
-from sciml.pinn.problem.periodic import Periodic
 
-PROBLEM = Periodic(equation=Convection(beta=2.0), n_x=16, n_t=11)
+PROBLEM = convection(beta=2.0, n_x=16, n_t=11)
 LIKE = torch.zeros((), dtype=torch.float64)
 
 

@@ -16,7 +16,7 @@ from sciml.run import execute
 from .conftest import Cluster, eventually
 
 RUN = [
-    "+experiment=daw2023r3/convection", "pinn.problem.n_x=32", "pinn.problem.n_t=17", "pinn.n_val=64",
+    "+experiment=daw2023r3/convection", "pinn.problem.grid.x=32", "pinn.problem.grid.t=17", "pinn.n_val=64",
     "pinn.n_points=101", "pinn.log_every=5", "pinn.val_every=100", "network.width=16", "network.depth=2",
     "trainer.max_steps=400", "trainer.accelerator=cpu", "trainer.precision=64-true", "track.mode=disabled",
 ]  # fmt: skip

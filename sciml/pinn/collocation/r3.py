@@ -25,5 +25,5 @@ class R3(Collocation):
     """Retains the points whose residual exceeds the mean."""
 
     def forward(self, problem: Problem, jet: Jet, points: Tensor, residual: Tensor, generator: Generator) -> Tensor:
-        fresh = problem.sample(len(points), generator)[problem.interior].to(points)
+        fresh = problem.draw(len(points), generator).to(points)
         return torch.where((residual > residual.mean()).unsqueeze(1), points, fresh)

@@ -12,4 +12,4 @@ class Uniform(Collocation):
     """Draws all points from the uniform distribution on the domain."""
 
     def forward(self, problem: Problem, jet: Jet, points: Tensor, residual: Tensor, generator: Generator) -> Tensor:
-        return problem.sample(len(points), generator)[problem.interior].to(points)
+        return problem.draw(len(points), generator).to(points)

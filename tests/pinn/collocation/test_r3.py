@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import pytest
 import torch
+from pinn_problems import convection
 from torch import Tensor
 
-from sciml.equation.convection import Convection
 from sciml.network.mlp import MLP
 from sciml.pinn.base import Problem
 from sciml.pinn.collocation.r3 import R3
 from sciml.pinn.collocation.uniform import Uniform
 from sciml.pinn.jet import Jet
-from sciml.pinn.problem.periodic import Periodic
 
 N = 200
 
 
 @pytest.fixture
 def problem() -> Problem:
-    return Periodic(equation=Convection(), n_x=8, n_t=8)
+    return convection(n_x=8, n_t=8)
 
 
 def setting(problem: Problem, residual: Tensor) -> tuple:

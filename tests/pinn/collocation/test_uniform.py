@@ -5,15 +5,14 @@ from __future__ import annotations
 import math
 
 import torch
+from pinn_problems import convection
 
-from sciml.equation.convection import Convection
 from sciml.network.mlp import MLP
 from sciml.pinn.collocation.fixed import Fixed
 from sciml.pinn.collocation.uniform import Uniform
 from sciml.pinn.jet import Jet
-from sciml.pinn.problem.periodic import Periodic
 
-PROBLEM = Periodic(equation=Convection(), n_x=8, n_t=8)
+PROBLEM = convection(n_x=8, n_t=8)
 JET = Jet(MLP(2, 1, width=2, depth=1))
 
 

@@ -1,0 +1,548 @@
+r"""Derivatives of a composed function in one forward pass (Taylor mode), for the operators that are asked for.
+
+A :class:`Taylor` is a function value with a few *channels* L a, each a linear differential operator L with constant
+coefficients applied to that value; all of them are functions of the inputs x. Three rules carry the channels through
+a network:
+
+* linear maps commute with L: L (W a + b) = W (L a) for L without constant term;
+* pointwise functions (Faà di Bruno), for one partial derivative over a multi-set of axes α,
+  ∂^α φ(z) = Σ_π φ^{(|π|)}(z) Π_{B ∈ π} ∂^B z, over the partitions π of α into blocks B;
+* products (Leibniz), ∂^α (a b) = Σ_{S ⊆ α} ∂^S a · ∂^{α∖S} b.
+
+The partition of one block is φ'(z) L z: linear in L, so that a *sum* of partial derivatives needs one channel and
+not one a summand ("collapsed" Taylor mode; Dangel, Siebert, Zeinhofer and Walther, arXiv 2505.13644). The same holds
+one order below: in the partitions of two blocks of unequal order, those with the same smaller block γ share the sum of
+their larger ones, again one channel, a multiple of ∂L/∂ξ^γ of the symbol of L (Hörmander, "The Analysis of Linear
+Partial Differential Operators I", formula (1.1.10)). The Laplacian in d dimensions then has d + 1 channels where
+second derivatives have 2d; Δ² in two dimensions has 8 where partial derivatives have 11. :class:`Plan` finds them.
+
+Everything is ordinary tensor arithmetic, so a loss of it takes one ordinary backward pass, which compilers can fuse;
+nested automatic differentiation takes backward passes of backward passes.
+
+Networks need not know of this: a Taylor takes the place of the input tensor, and PyTorch hands functions of it to
+``__torch_function__``. What is not known here raises :class:`Unsupported`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from sciml.equation.operator import Index, Operator
+
+MAX_ORDER = 4
+Channel = Tensor | None  # None is zero
+
+
+class Unsupported(TypeError, AttributeError):
+    """A network does with its input what has no rule here; a method that is missing is one case."""
+
+
+@dataclass(frozen=True)
+class Rule:
+    """How one channel arises from others in nonlinear functions.
+
+    Attributes:
+        pairs: (γ, M): blocks of two sizes; each adds φ'' (∂^γ z) (M z), and M is a sum over channels.
+        equal: (β, γ, c): two blocks of the same size; each adds c φ'' (∂^β z) (∂^γ z).
+        more: (blocks, c): three or more blocks; each adds c φ^(number of blocks) times their product.
+    """
+
+    pairs: tuple[tuple[int, tuple[tuple[int, float], ...]], ...]
+    equal: tuple[tuple[int, int, float], ...]
+    more: tuple[tuple[tuple[int, ...], float], ...]
+
+
+class Plan:
+    """The channels that a set of operators needs, and the rules between them.
+
+    Args:
+        operators: What is asked for, of order 1 to 4, none with a constant term.
+
+    Attributes:
+        channels: The operators that are carried.
+        outputs: For each operator asked for, what it is as a sum over channels: (channel, coefficient).
+        order: Highest order of any channel.
+
+    Raises:
+        ValueError: An operator of order 0 or above 4, or with a constant term.
+    """
+
+    def __init__(self, operators: Sequence[Operator]) -> None:
+        for operator in operators:
+            if not 1 <= operator.order <= MAX_ORDER or () in operator.terms:
+                raise ValueError(f"{operator} must have order 1 to {MAX_ORDER} and no constant term")
+        whole = frozenset(_normal(operator)[0] for operator in operators)
+        spanned: frozenset[Operator] = frozenset()
+        while True:  # a sum of partial derivatives that are channels anyway needs none of its own
+            roots = [part for one in whole for part in (_parts(one) if one in spanned else [one])]
+            channels = _closure(roots, spanned)
+            single = {axes for one in channels if len(one.terms) == 1 for axes in one.terms}
+            found = {one for one in channels | whole if len(one.terms) > 1 and set(one.terms) <= single}
+            if found <= spanned:
+                break
+            spanned |= found
+        self.channels = tuple(sorted(channels, key=lambda one: (one.order, tuple(one.terms.items()))))
+        self.order = max((one.order for one in self.channels), default=0)
+        self._index = {one: i for i, one in enumerate(self.channels)}
+        self.outputs = tuple(self._sum(operator) for operator in operators)
+        self.rules = tuple(self._rule(one) for one in self.channels)
+
+    def _sum(self, operator: Operator) -> tuple[tuple[int, float], ...]:
+        normal, scale = _normal(operator)
+        if normal in self._index:
+            return ((self._index[normal], scale),)
+        return tuple((self._index[Operator({axes: 1.0})], c) for axes, c in operator.terms.items())
+
+    def _rule(self, operator: Operator) -> Rule:
+        grouped, equal, more = _blocks(operator)
+        one = lambda axes: self._index[Operator({axes: 1.0})]  # noqa: E731
+        return Rule(
+            tuple((one(axes), self._sum(partner)) for axes, partner in grouped.items()),
+            tuple((one(a), one(b), c) for (a, b), c in equal.items()),
+            tuple((tuple(map(one, blocks)), c) for blocks, c in more.items()),
+        )
+
+
+def _normal(operator: Operator) -> tuple[Operator, float]:
+    """The multiple of an operator whose first coefficient is 1, and the factor taken out."""
+    scale = next(iter(operator.terms.values()))
+    return (operator if scale == 1 else operator * (1 / scale)), scale
+
+
+def _parts(operator: Operator) -> list[Operator]:
+    return [Operator({axes: 1.0}) for axes in operator.terms]
+
+
+def _closure(operators: Iterable[Operator], spanned: frozenset[Operator] = frozenset()) -> frozenset[Operator]:
+    """The operators and all channels that their rules read."""
+    found: set[Operator] = set()
+    waiting = list(operators)
+    while waiting:
+        operator = waiting.pop()
+        if operator in found:
+            continue
+        found.add(operator)
+        grouped, equal, more = _blocks(operator)
+        blocks = {*grouped, *(axes for pair in equal for axes in pair), *(axes for some in more for axes in some)}
+        waiting += [Operator({axes: 1.0}) for axes in blocks]
+        for partner in grouped.values():
+            normal = _normal(partner)[0]
+            waiting += _parts(normal) if normal in spanned else [normal]
+    return frozenset(found)
+
+
+def _blocks(
+    operator: Operator,
+) -> tuple[dict[Index, Operator], dict[tuple[Index, Index], float], dict[tuple[Index, ...], float]]:
+    """Partitions of all terms into two or more blocks: unequal pairs by their smaller block, equal pairs, others."""
+    grouped: dict[Index, dict[Index, float]] = {}
+    equal: dict[tuple[Index, Index], float] = {}
+    more: dict[tuple[Index, ...], float] = {}
+    for axes, coefficient in operator.terms.items():
+        for partition in _partitions(axes):
+            blocks = tuple(sorted((tuple(sorted(block)) for block in partition), key=lambda b: (len(b), b)))
+            if len(blocks) == 2 and len(blocks[0]) < len(blocks[1]):
+                partner = grouped.setdefault(blocks[0], {})
+                partner[blocks[1]] = partner.get(blocks[1], 0.0) + coefficient
+            elif len(blocks) == 2:
+                equal[blocks[0], blocks[1]] = equal.get((blocks[0], blocks[1]), 0.0) + coefficient
+            elif len(blocks) > 2:
+                more[blocks] = more.get(blocks, 0.0) + coefficient
+    return (
+        {axes: one for axes, terms in grouped.items() if (one := Operator(terms)).terms},
+        {pair: c for pair, c in equal.items() if c},
+        {some: c for some, c in more.items() if c},
+    )
+
+
+def _partitions(items: Sequence[int]) -> list[list[list[int]]]:
+    """All set partitions of a sequence, its items told apart by their places."""
+    if not items:
+        return [[]]
+    first, rest = items[0], items[1:]
+    found: list[list[list[int]]] = []
+    for partition in _partitions(rest):
+        found.append([[first], *partition])
+        found += [[*partition[:i], [first, *block], *partition[i + 1 :]] for i, block in enumerate(partition)]
+    return found
+
+
+class Taylor:
+    """A value (n, k) with its channels; stands in for a tensor in the forward pass of a network.
+
+    Args:
+        plan: Which channels there are.
+        value: The value (n, k).
+        channels: One an operator of the plan: None for zero, or a tensor that broadcasts to the value (a single row
+            (1, k) where it is the same at all points, as it is up to the first nonlinear function).
+    """
+
+    def __init__(self, plan: Plan, value: Tensor, channels: Sequence[Channel]) -> None:
+        self.plan, self.value, self.channels = plan, value, tuple(channels)
+
+    @classmethod
+    def inputs(cls, plan: Plan, x: Tensor, rows: Sequence[Channel] | None = None) -> Taylor:
+        """The coordinates ``x`` (n, d) themselves: ∂x_i/∂x_j is 1 or 0.
+
+        Args:
+            plan: Which channels there are.
+            x: Points (n, d).
+            rows: What :func:`seeds` gave, for callers that keep it.
+        """
+        return cls(plan, x, seeds(plan, x) if rows is None else rows)
+
+    def outputs(self) -> tuple[Tensor, ...]:
+        """The operators that the plan was made for, applied to this value: tensors of the value's shape."""
+        return tuple(self._sum(output, full=True) for output in self.plan.outputs)  # type: ignore[misc]
+
+    # ------------------------------------------------------------ the three rules
+
+    def map(self, function: Callable[[Tensor], Tensor]) -> Taylor:
+        """A linear function without constant, on value and channels alike."""
+        return Taylor(self.plan, function(self.value), [None if c is None else function(c) for c in self.channels])
+
+    def linear(self, weight: Tensor, bias: Tensor | None = None) -> Taylor:
+        """W a + b."""
+        channels = [None if c is None else F.linear(c, weight) for c in self.channels]
+        return Taylor(self.plan, F.linear(self.value, weight, bias), channels)
+
+    def pointwise(self, value: Tensor, derivatives: Callable[[int], Sequence[Tensor]]) -> Taylor:
+        """φ(a), given φ(a) and the function that returns φ'(a), ..., φ^(order)(a)."""
+        needed = 0
+        for i, rule in enumerate(self.plan.rules):
+            needed = max(needed, 1 if self.channels[i] is not None else 0)
+            if rule.pairs or rule.equal:
+                needed = max(needed, 2)
+            needed = max([needed, *(len(blocks) for blocks, _ in rule.more)])
+        d = derivatives(needed)
+        channels: list[Channel] = []
+        for own, rule in zip(self.channels, self.plan.rules, strict=True):
+            second = self._second(rule)
+            found = _times(own, d[0]) if own is not None else None
+            if second is not None:
+                found = second * d[1] if found is None else torch.addcmul(found, second, d[1])
+            for power in range(3, needed + 1):
+                terms = [
+                    _product([self.channels[b] for b in blocks], c) for blocks, c in rule.more if len(blocks) == power
+                ]
+                total = _total(terms)
+                if total is not None:
+                    found = total * d[power - 1] if found is None else torch.addcmul(found, total, d[power - 1])
+            channels.append(found)
+        return Taylor(self.plan, value, channels)
+
+    def times(self, other: Taylor) -> Taylor:
+        """The product of two functions."""
+        a, b = self, other
+        channels: list[Channel] = []
+        for i, rule in enumerate(self.plan.rules):
+            terms = [_times(a.channels[i], b.value), _times(b.channels[i], a.value)]
+            for one, partner in rule.pairs:
+                terms += [_times(a.channels[one], b._sum(partner)), _times(b.channels[one], a._sum(partner))]
+            for one, two, c in rule.equal:
+                if one == two:
+                    terms.append(_scaled(_times(a.channels[one], b.channels[one]), 2 * c))
+                else:
+                    terms.append(_scaled(_times(a.channels[one], b.channels[two]), c))
+                    terms.append(_scaled(_times(a.channels[two], b.channels[one]), c))
+            channels.append(_total(terms))
+        return Taylor(self.plan, a.value * b.value, channels)
+
+    def _second(self, rule: Rule) -> Channel:
+        """The factor of φ''."""
+        terms = [_times(self.channels[one], self._sum(partner)) for one, partner in rule.pairs]
+        terms += [_scaled(_times(self.channels[one], self.channels[two]), c) for one, two, c in rule.equal]
+        return _total(terms)
+
+    def _sum(self, parts: Sequence[tuple[int, float]], full: bool = False) -> Channel:
+        total = _total([_scaled(self.channels[i], c) for i, c in parts])
+        if not full:
+            return total
+        return torch.zeros_like(self.value) if total is None else total.expand_as(self.value)
+
+    # ------------------------------------------------------------ as a tensor
+
+    @property
+    def shape(self) -> torch.Size:
+        return self.value.shape
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return self.value.dtype
+
+    @property
+    def device(self) -> torch.device:
+        return self.value.device
+
+    def dim(self) -> int:
+        """Number of dimensions of the value."""
+        return self.value.dim()
+
+    def __len__(self) -> int:
+        return len(self.value)
+
+    def __getattr__(self, name: str) -> Any:
+        raise Unsupported(f"no Taylor rule for a tensor's {name}")
+
+    def double(self) -> Taylor:
+        """In float64."""
+        return self.map(lambda a: a.double())
+
+    def __add__(self, other: Any) -> Taylor:
+        return _add(self, other)
+
+    __radd__ = __add__
+
+    def __neg__(self) -> Taylor:
+        return self.map(torch.neg)
+
+    def __sub__(self, other: Any) -> Taylor:
+        return _add(self, -other)
+
+    def __rsub__(self, other: Any) -> Taylor:
+        return _add(-self, other)
+
+    def __mul__(self, other: Any) -> Taylor:
+        return _multiply(self, other)
+
+    __rmul__ = __mul__
+
+    def __truediv__(self, other: Any) -> Taylor:
+        return _multiply(self, other.reciprocal() if isinstance(other, Taylor) else 1 / other)
+
+    def __rtruediv__(self, other: Any) -> Taylor:
+        return _multiply(self.reciprocal(), other)
+
+    def __pow__(self, exponent: Any) -> Taylor:
+        if not isinstance(exponent, int) or exponent < 1:
+            raise Unsupported(f"power {exponent} of a function; only positive integers have a rule")
+        z = self.value
+
+        def derivatives(n: int) -> list[Tensor]:
+            found, factor = [], 1.0
+            for k in range(1, n + 1):
+                factor *= exponent - k + 1
+                found.append(factor * z ** max(exponent - k, 0))
+            return found
+
+        return self.pointwise(z**exponent, derivatives)
+
+    def reciprocal(self) -> Taylor:
+        """1 / a."""
+        r = self.value.reciprocal()
+        return self.pointwise(r, lambda n: [-(r**2), 2 * r**3, -6 * r**4, 24 * r**5][:n])
+
+    def __getitem__(self, item: Any) -> Taylor:
+        """Components: the last dimension only, ``a[..., i]`` or ``a[:, i:j]``."""
+        item = item if isinstance(item, tuple) else (item,)
+        if len(item) != 2 or not (item[0] is ... or item[0] == slice(None)) or isinstance(item[1], (Tensor, tuple)):
+            raise Unsupported("indexing a function other than by component")
+        return self.map(lambda a: a[item])
+
+    def unbind(self, dim: int) -> tuple[Taylor, ...]:
+        """The components, each without its dimension."""
+        if dim not in (-1, self.dim() - 1):
+            raise Unsupported("unbinding other than the components")
+        return tuple(self[..., i] for i in range(self.shape[-1]))
+
+    @classmethod
+    def __torch_function__(
+        cls, function: Any, types: Iterable[type], args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        rule = FUNCTIONS.get(function)
+        if rule is None:
+            raise Unsupported(f"no Taylor rule for {getattr(function, '__name__', function)}")
+        return rule(*args, **(kwargs or {}))
+
+
+def seeds(plan: Plan, x: Tensor) -> list[Channel]:
+    """The channels of the coordinates at points like ``x`` (n, d): rows (1, d), None where there is no first order."""
+    rows: list[Channel] = []
+    for operator in plan.channels:
+        row = [operator.terms.get((axis,), 0.0) for axis in range(x.shape[-1])]
+        rows.append(x.new_tensor([row]) if any(row) else None)
+    return rows
+
+
+def _times(a: Channel, b: Channel) -> Channel:
+    return None if a is None or b is None else a * b
+
+
+def _scaled(a: Channel, c: float) -> Channel:
+    return a if a is None or c == 1 else a * c
+
+
+def _total(terms: Sequence[Channel]) -> Channel:
+    total: Channel = None
+    for term in terms:
+        if term is not None:
+            total = term if total is None else total + term
+    return total
+
+
+def _product(factors: Sequence[Channel], c: float) -> Channel:
+    found = _scaled(factors[0], c)
+    for factor in factors[1:]:
+        found = _times(found, factor)
+    return found
+
+
+def _add(a: Any, b: Any) -> Taylor:
+    if not isinstance(a, Taylor):
+        a, b = b, a
+    if not isinstance(b, Taylor):
+        value = a.value + b
+        return Taylor(a.plan, value, a.channels)
+    return Taylor(a.plan, a.value + b.value, [_total(pair) for pair in zip(a.channels, b.channels, strict=True)])
+
+
+def _subtract(a: Any, b: Any) -> Taylor:
+    return _add(a, -b)
+
+
+def _multiply(a: Any, b: Any) -> Taylor:
+    if not isinstance(a, Taylor):
+        a, b = b, a
+    return a.times(b) if isinstance(b, Taylor) else a.map(lambda value: value * b)
+
+
+def _divide(a: Any, b: Any) -> Taylor:
+    return a / b if isinstance(a, Taylor) else b.__rtruediv__(a)
+
+
+def _tanh(z: Taylor) -> Taylor:
+    a = torch.tanh(z.value)
+
+    def derivatives(n: int) -> list[Tensor]:
+        d1 = 1 - a * a
+        found = [d1]
+        if n > 1:
+            found.append(-2 * a * d1)
+        if n > 2:
+            found.append(d1 * (4 - 6 * d1))  # 6a² − 2 = 4 − 6 d1
+        if n > 3:
+            found.append(found[1] * (4 - 12 * d1))  # φ''' = 4 d1 − 6 d1²
+        return found
+
+    return z.pointwise(a, derivatives)
+
+
+def _sin(z: Taylor) -> Taylor:
+    a = torch.sin(z.value)
+
+    def derivatives(n: int) -> list[Tensor]:
+        c = torch.cos(z.value)
+        return [c, -a, -c, a][:n]
+
+    return z.pointwise(a, derivatives)
+
+
+def _cos(z: Taylor) -> Taylor:
+    a = torch.cos(z.value)
+
+    def derivatives(n: int) -> list[Tensor]:
+        s = torch.sin(z.value)
+        return [-s, -a, s, a][:n]
+
+    return z.pointwise(a, derivatives)
+
+
+def _exp(z: Taylor) -> Taylor:
+    a = torch.exp(z.value)
+    return z.pointwise(a, lambda n: [a] * n)
+
+
+def _sigmoid_derivatives(s: Tensor, n: int) -> list[Tensor]:
+    d1 = s * (1 - s)
+    found = [d1]
+    if n > 1:
+        found.append(d1 * (1 - 2 * s))
+    if n > 2:
+        found.append(d1 * (1 - 6 * d1))
+    if n > 3:
+        found.append(found[1] * (1 - 12 * d1))
+    return found
+
+
+def _sigmoid(z: Taylor) -> Taylor:
+    s = torch.sigmoid(z.value)
+    return z.pointwise(s, lambda n: _sigmoid_derivatives(s, n))
+
+
+def _silu(z: Taylor, inplace: bool = False) -> Taylor:
+    s = torch.sigmoid(z.value)
+
+    def derivatives(n: int) -> list[Tensor]:
+        lower = [s, *_sigmoid_derivatives(s, n)]
+        return [(k + 1) * lower[k] + z.value * lower[k + 1] for k in range(n)]
+
+    return z.pointwise(z.value * s, derivatives)
+
+
+def _cat(parts: Sequence[Any], dim: int = 0) -> Taylor:
+    first = next(part for part in parts if isinstance(part, Taylor))
+    if dim not in (-1, first.dim() - 1):
+        raise Unsupported("concatenation other than of components")
+    # A plain tensor is a constant: no channel of it is other than zero.
+    whole = [
+        part if isinstance(part, Taylor) else Taylor(first.plan, part, [None] * len(first.channels)) for part in parts
+    ]
+    channels: list[Channel] = []
+    for group in zip(*(part.channels for part in whole), strict=True):
+        if all(channel is None for channel in group):
+            channels.append(None)
+            continue
+        rows = max(1 if channel is None else channel.shape[0] for channel in group)
+        filled = [
+            part.value.new_zeros(rows, part.shape[-1]) if channel is None else channel.expand(rows, part.shape[-1])
+            for channel, part in zip(group, whole, strict=True)
+        ]
+        channels.append(torch.cat(filled, dim=-1))
+    return Taylor(first.plan, torch.cat([part.value for part in whole], dim=-1), channels)
+
+
+def _stack(parts: Sequence[Any], dim: int = 0) -> Taylor:
+    if dim not in (-1, 1) or any(part.dim() != 1 for part in parts):
+        raise Unsupported("stacking other than of components")
+    return _cat(
+        [part.map(lambda a: a.unsqueeze(-1)) if isinstance(part, Taylor) else part.unsqueeze(-1) for part in parts], -1
+    )
+
+
+FUNCTIONS: dict[Any, Callable[..., Any]] = {
+    F.linear: lambda a, weight, bias=None: a.linear(weight, bias),
+    torch.tanh: _tanh,
+    torch.sin: _sin,
+    torch.cos: _cos,
+    torch.exp: _exp,
+    torch.sigmoid: _sigmoid,
+    F.silu: _silu,
+    torch.square: lambda z: z**2,
+    torch.pow: lambda z, exponent: z**exponent,
+    torch.reciprocal: lambda z: z.reciprocal(),
+    torch.neg: lambda z: -z,
+    torch.cat: _cat,
+    torch.stack: _stack,
+    torch.add: _add,
+    torch.Tensor.add: _add,
+    torch.Tensor.__add__: _add,
+    torch.Tensor.__radd__: _add,
+    torch.sub: _subtract,
+    torch.Tensor.sub: _subtract,
+    torch.Tensor.__sub__: _subtract,
+    torch.Tensor.__rsub__: lambda a, b: _subtract(b, a),
+    torch.mul: _multiply,
+    torch.Tensor.mul: _multiply,
+    torch.Tensor.__mul__: _multiply,
+    torch.Tensor.__rmul__: _multiply,
+    torch.div: _divide,
+    torch.Tensor.div: _divide,
+    torch.Tensor.__truediv__: _divide,
+    torch.Tensor.__rtruediv__: lambda a, b: _divide(b, a),
+}
