@@ -200,26 +200,28 @@ def _reason(error: Exception) -> str:
     return text.splitlines()[0] if text else type(error).__name__
 
 
-def _start_wandb(
-    path: Path, tree: Mapping[str, Any], settings: Mapping[str, Any], name: str, wandb_id: str
-) -> WandbLogger:
+def _init(settings: Mapping[str, Any], folder: Path, **more: Any) -> Any:
+    """A W&B run with a config's ``track`` node; it keeps to its own files."""
     import wandb
-    from lightning.pytorch.loggers import WandbLogger
 
-    run = wandb.init(
-        name=name,
+    return wandb.init(
         project=settings["project"],
         entity=settings["entity"],
         group=settings["group"],
         tags=settings["tags"],
-        dir=str(path),
-        id=wandb_id,
-        resume="allow",
         mode=settings["mode"],
-        config=dict(tree),
+        dir=str(folder),
         settings=wandb.Settings(console="off", silent=True, disable_git=True, disable_code=True),
+        **more,
     )
-    return WandbLogger(experiment=run)
+
+
+def _start_wandb(
+    path: Path, tree: Mapping[str, Any], settings: Mapping[str, Any], name: str, wandb_id: str
+) -> WandbLogger:
+    from lightning.pytorch.loggers import WandbLogger
+
+    return WandbLogger(experiment=_init(settings, path, name=name, id=wandb_id, resume="allow", config=dict(tree)))
 
 
 def _abandon_wandb() -> None:
@@ -274,17 +276,7 @@ def log_table(name: str, cells: Sequence[Mapping[str, Any]], settings: Mapping[s
         columns: list[Any] = list(dict.fromkeys(key for cell in cells for key in cell))
         # Nested values as text: a column of a wandb.Table has one type.
         data: list[Any] = [[_plain(cell.get(key)) for key in columns] for cell in cells]
-        run = wandb.init(
-            name=f"table {name}",
-            job_type="table",
-            project=settings["project"],
-            entity=settings["entity"],
-            group=settings["group"],
-            tags=settings["tags"],
-            dir=str(folder),
-            mode=settings["mode"],
-            settings=wandb.Settings(console="off", silent=True, disable_git=True, disable_code=True),
-        )
+        run = _init(settings, folder, name=f"table {name}", job_type="table")
         run.log({name: wandb.Table(columns=columns, data=data)})
         run.finish()
     except Exception as error:  # noqa: BLE001
