@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import time
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -58,6 +59,8 @@ def run(outputs: Path, /, **changes: Any) -> Outcome:
 def child(work: Callable[[], int | None]) -> int:
     """Run ``work`` in a forked process, which costs no import; its exit code is the result.
 
+    What it prints is dropped, but for the traceback of an error that nobody expects: pytest shows it with the test.
+
     Returns:
         The process id.
     """
@@ -65,12 +68,14 @@ def child(work: Callable[[], int | None]) -> int:
     if pid == 0:
         code = 99
         try:
-            devnull = os.open(os.devnull, os.O_WRONLY)
+            stderr, devnull = os.dup(2), os.open(os.devnull, os.O_WRONLY)
             os.dup2(devnull, 1)
             os.dup2(devnull, 2)
             code = work() or 0
         except SystemExit as error:
             code = error.code if isinstance(error.code, int) else 98
+        except BaseException:  # noqa: BLE001 - whatever it is, it is told
+            os.write(stderr, traceback.format_exc().encode())
         finally:
             os._exit(code)
     return pid

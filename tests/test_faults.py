@@ -341,6 +341,8 @@ def test_service_of_wandb_killed_in_the_middle(tmp_path: Path) -> None:
 
     def work() -> int:
         sys.stderr = open(said, "w", buffering=1)  # noqa: SIM115
+        # The service of an earlier test in this process would be taken, and is not this child's to kill.
+        os.environ.pop("WANDB_SERVICE", None)
         logging.getLogger("sciml").addHandler(logging.StreamHandler(sys.stderr))
         track.OFFLINE_PATIENCE = 0.0
         killed: list[int] = []
@@ -349,7 +351,7 @@ def test_service_of_wandb_killed_in_the_middle(tmp_path: Path) -> None:
         track._start_wandb = lambda *args: started.append(start(*args)) or started[0]
         import toy_package
 
-        losses = toy_package.Toy.losses
+        losses, end = toy_package.Toy.losses, time.monotonic() + 60
 
         def deadly(self: Any) -> Any:
             if not killed and started:
@@ -357,6 +359,7 @@ def test_service_of_wandb_killed_in_the_middle(tmp_path: Path) -> None:
                     os.kill(pid, signal.SIGKILL)
                     killed.append(pid)
             if not killed:
+                assert time.monotonic() < end, "W&B started no service" if started else "W&B did not start"
                 time.sleep(0.02)
                 self.trainer.fit_loop.epoch_loop.max_steps += 1  # until there is something to kill
             return losses(self)
