@@ -2,18 +2,20 @@
 
 To add one: a PDE is a ``sciml.equation.base.Equation`` and a config of :class:`sciml.pinn.problem.box.Box`; a new
 kind of boundary is a ``sciml.pinn.condition.Condition``; of unknown or domain, a ``Problem``; a rule that picks points
-is a ``Collocation``; a rule that adds up the loss terms is a ``Weighting``.
+is a ``Collocation``; a rule that weighs the loss terms is a ``Weighting``; one that combines their gradients instead is
+a ``sciml.conflict.base.Direction``.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import ClassVar
 
 import torch
 from torch import Generator, Tensor, nn
 
+from sciml.errors import ConfigError
 from sciml.pinn.jet import Jet
 
 Points = dict[str, Tensor]
@@ -88,15 +90,35 @@ class Collocation(nn.Module, ABC):
     A module, so that what it must remember across an interrupted run can be a buffer; the points themselves
     are kept by the caller.
 
+    Args:
+        every: Steps from one call to the next.
+
     Attributes:
         moves: The points of a later step may differ from those of the first.
+        grows: A later step may have more points than the first.
+
+    Raises:
+        ConfigError: ``every`` is below 1.
     """
 
     moves: ClassVar[bool] = True
+    grows: ClassVar[bool] = False
+
+    def __init__(self, *, every: int = 1) -> None:
+        super().__init__()
+        if every < 1:
+            raise ConfigError(f"collocation.every is {every}; it must be at least 1")
+        self.every = every
+
+    def start(self, problem: Problem, points: Tensor, generator: Generator) -> Tensor:
+        """The interior points of the first step, given uniform ones (n, d); these, unless a rule has its own."""
+        return points
 
     @abstractmethod
     def forward(self, problem: Problem, jet: Jet, points: Tensor, residual: Tensor, generator: Generator) -> Tensor:
         """Choose points after a step's residual is known and before its optimiser step is taken.
+
+        Called in every ``every``-th step only.
 
         Args:
             problem: Where new points come from: ``problem.draw(n, generator)``.
@@ -107,17 +129,66 @@ class Collocation(nn.Module, ABC):
             generator: Source of all randomness, on the device of the points.
 
         Returns:
-            Interior points (n, d) of the next step, dtype and device of ``points``. n must not change.
+            Interior points (n, d) of the next step, dtype and device of ``points``. n is that of ``points``, or more
+            where the rule ``grows``.
         """
 
 
 class Weighting(nn.Module, ABC):
-    """A rule that turns the loss terms into the scalar to differentiate.
+    """A rule that weighs the loss: L = Σ_c λ_c L_c, L_c = mean_i |s_ci r_ci|² over the points i of condition c.
 
-    A module, so that adaptive weights can be buffers. A rule adapts in training mode only: the held-out loss
-    is taken in evaluation mode.
+    A module, so that adaptive weights can be buffers. A rule adapts in training only: the held-out loss is taken in
+    evaluation mode.
+
+    Attributes:
+        every: Steps from one call of :meth:`adapt` to the next, the first before the first step; None for never.
+        pointwise: :meth:`scale` does something, and needs the residuals of all points.
     """
 
+    every: int | None = None
+    pointwise: ClassVar[bool] = False
+
+    def prepare(self, conditions: Sequence[str]) -> None:
+        """Learn the names of the conditions; called once, before any checkpoint is loaded. Buffers are made here.
+
+        Raises:
+            ConfigError: The rule names a condition that does not exist.
+        """
+        return
+
+    def scale(self, residuals: dict[str, Tensor], points: Points) -> dict[str, Tensor]:
+        """The residuals s_ci r_ci by condition, given r_ci with their graph; s has none. In training mode only."""
+        return residuals
+
+    def adapt(self, residuals: Callable[[], dict[str, Tensor]], parameters: Sequence[Tensor]) -> int:
+        """Change the weights.
+
+        Args:
+            residuals: Evaluates the residuals of the present points at the present parameters, with graph and
+                before :meth:`scale`. Its evaluations are counted as cost.
+            parameters: What is optimised.
+
+        Returns:
+            How many backward passes it took.
+        """
+        return 0
+
     @abstractmethod
+    def weights(self) -> Mapping[str, float | Tensor]:
+        """λ by condition at present: numbers, or scalars without graph; 1 for a condition that is not named."""
+
     def forward(self, losses: dict[str, Tensor]) -> Tensor:
-        """The scalar loss from the mean squared residual (scalar) of each condition, by name."""
+        """The scalar loss Σ_c λ_c L_c from the L_c (scalars) by condition."""
+        weights = self.weights()
+        terms = [weights.get(name, 1.0) * loss for name, loss in losses.items()]
+        return sum(terms[1:], start=terms[0])
+
+
+def check_names(key: str, named: Iterable[str], conditions: Sequence[str]) -> None:
+    """Refuse names that are no condition.
+
+    Raises:
+        ConfigError: Some are not; the message says under which key, and which conditions exist.
+    """
+    if unknown := sorted(set(named) - set(conditions)):
+        raise ConfigError(f"{key} names {', '.join(unknown)}; the conditions are {', '.join(conditions)}")

@@ -85,8 +85,11 @@ class Pinn(Trained):
             for name, points in problem.sample(n, generator).items():
                 if len(points) == 0:
                     raise ConfigError(f"condition '{name}' received no points ({kind}); each needs at least 1")
+                if (kind, name) == ("points", problem.interior):
+                    points = collocation.start(problem, points, generator)
                 self.register_buffer(f"{kind}_{name}", points.to(next(self.network.parameters()).dtype))
         self.conditions = tuple(problem.sample(1, stream("pinn/names", 0)))
+        weighting.prepare(self.conditions)
 
     @property
     def points(self) -> Points:
@@ -107,9 +110,10 @@ class Pinn(Trained):
             magnitude = _magnitude(residuals[interior].detach())
         else:
             terms, magnitude = self._shared(points)
-        self._buffers[f"points_{interior}"] = self.collocation(
-            self.problem, self.jet, points[interior], magnitude, self._generator
-        )
+        if (self.global_step + 1) % self.collocation.every == 0:
+            self._buffers[f"points_{interior}"] = self.collocation(
+                self.problem, self.jet, points[interior], magnitude, self._generator
+            )
         self.backward_passes += 1
         return self.weighting(terms), terms
 
@@ -130,6 +134,13 @@ class Pinn(Trained):
     def check_shares(self, size: int) -> None:
         check_rows({f"condition '{name}'": len(x) for name, x in self.points.items()}, size)
         check_network(self.network)
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any, **kwargs: Any) -> None:
+        # A collocation that adds points has more of them in the checkpoint than a run begins with.
+        key = f"points_{self.problem.interior}"
+        if prefix + key in state_dict:
+            self._buffers[key] = self.get_buffer(key).new_empty(state_dict[prefix + key].shape)
+        super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
 
     def _count(self) -> int:
         """Evaluations so far, those of the other ranks included."""

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from torch import Tensor
+from collections.abc import Mapping, Sequence
 
-from sciml.errors import ConfigError
-from sciml.pinn.base import Weighting
+from sciml.pinn.base import Weighting, check_names
 
 
 class Fixed(Weighting):
@@ -15,14 +14,12 @@ class Fixed(Weighting):
         weights: λ by condition name; 1 for a condition that is not named.
     """
 
-    def __init__(self, *, weights: dict[str, float]) -> None:
+    def __init__(self, *, weights: Mapping[str, float]) -> None:
         super().__init__()
-        self.weights = weights
+        self._weights = dict(weights)
 
-    def forward(self, losses: dict[str, Tensor]) -> Tensor:
-        if unknown := self.weights.keys() - losses.keys():
-            raise ConfigError(
-                f"weighting.weights names {', '.join(sorted(unknown))}; the conditions are {', '.join(losses)}"
-            )
-        terms = [self.weights.get(name, 1.0) * loss for name, loss in losses.items()]
-        return sum(terms[1:], start=terms[0])
+    def prepare(self, conditions: Sequence[str]) -> None:
+        check_names("weighting.weights", self._weights, conditions)
+
+    def weights(self) -> dict[str, float]:
+        return self._weights

@@ -18,4 +18,4 @@ def test_a_weighted_sum() -> None:
 
 def test_a_name_that_is_no_condition() -> None:
     with pytest.raises(ConfigError, match="inital; the conditions are residual, initial, boundary"):
-        Fixed(weights={"inital": 100.0})(LOSSES)
+        Fixed(weights={"inital": 100.0}).prepare(tuple(LOSSES))
