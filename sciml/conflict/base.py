@@ -1,8 +1,8 @@
 """The contract of rules that make one step direction of the gradients of several losses.
 
 Such a rule stands where a weighting of the losses does: the gradients of the loss terms are taken one by one, m
-backward passes for m terms, and what the rule makes of them takes the place of the gradient of their sum. A family lists
-the rules that it offers among its own configs, for instance in ``conf/pinn/weighting``.
+backward passes for m terms, and what the rule makes of them takes the place of the gradient of their sum. A family
+lists the rules that it offers among its own configs, for instance in ``conf/pinn/weighting``.
 """
 
 from __future__ import annotations
