@@ -28,6 +28,8 @@ from sciml.parallel import ranks
 if TYPE_CHECKING:
     from lightning.pytorch import LightningModule
 
+    from sciml.optimizer.base import Objective
+
 Terms = dict[str, Tensor]
 
 
@@ -59,7 +61,13 @@ def optimization(
     return built if scheduler is None else {"optimizer": built, "lr_scheduler": scheduler(built)}
 
 
-def run_steps(module: LightningModule, losses: Callable[[], tuple[Tensor, Terms]], *, every: int) -> dict[str, float]:
+def run_steps(
+    module: LightningModule,
+    losses: Callable[[], tuple[Tensor, Terms]],
+    *,
+    every: int,
+    take: Callable[[Any], tuple[Tensor, Terms]] | None = None,
+) -> dict[str, float]:
     """Take optimiser steps up to the next multiple of ``every``.
 
     Args:
@@ -68,6 +76,8 @@ def run_steps(module: LightningModule, losses: Callable[[], tuple[Tensor, Terms]
             (scalars, same device), which are logged and watched for NaN and infinity. With several ranks
             the values are those of the whole batch, the gradients those of the rank's share.
         every: Chunk length in optimiser steps.
+        take: Takes a whole step with the optimiser it is given, in place of ``losses``, its backward pass and the
+            optimiser's own step; returns what ``losses`` does. See :func:`step_with`.
 
     Returns:
         The terms of the last step as ``train/<name>`` and the scalar itself as ``train/loss``; nothing if
@@ -88,12 +98,15 @@ def run_steps(module: LightningModule, losses: Callable[[], tuple[Tensor, Terms]
     group = ranks()
     parameters = list(module.parameters()) if group.size > 1 else []
     for _ in range(first, last):
-        optimizer.zero_grad()
-        loss, terms = losses()
-        loss.backward()
-        if parameters and group.step_together(parameters):
-            trainer.should_stop = True
-        optimizer.step()
+        if take is not None:
+            loss, terms = take(optimizer)
+        else:
+            optimizer.zero_grad()
+            loss, terms = losses()
+            loss.backward()
+            if parameters and group.step_together(parameters):
+                trainer.should_stop = True
+            optimizer.step()
         if scheduler is not None:
             scheduler.step()
         names = ["loss", *terms]
@@ -106,6 +119,25 @@ def run_steps(module: LightningModule, losses: Callable[[], tuple[Tensor, Terms]
     if module.global_step < last:
         return {}
     return {f"train/{name}": float(value) for name, value in zip(names, values[-1], strict=True)}
+
+
+def step_with(optimizer: Any, objective: Objective) -> Tensor:
+    """A step of an optimiser that is given its function.
+
+    Args:
+        optimizer: What ``module.optimizers()`` returns, around an :class:`~sciml.optimizer.base.ObjectiveOptimizer` or
+            an optimiser of torch that takes a closure.
+        objective: The function.
+
+    Returns:
+        The loss before the step, a detached scalar.
+    """
+    # Lightning would put a function of its own around the objective, which could only be called. What it does before
+    # and after a step, counting it, is done all the same.
+    optimizer._on_before_step()
+    loss = optimizer.optimizer.step(objective)
+    optimizer._on_after_step()
+    return loss.detach()
 
 
 def _raise_diverged(values: Tensor, names: list[str], first: int) -> None:

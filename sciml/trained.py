@@ -55,6 +55,7 @@ class Trained(LightningModule, ABC):
         check_cadence(log_every, val_every)
         self.optimizer, self.scheduler = optimizer, scheduler
         self.log_every, self.val_every = log_every, val_every
+        self.take: Callable[[Any], tuple[Tensor, dict[str, Tensor]]] | None = None  # see sciml.loop.run_steps
 
     @abstractmethod
     def losses(self) -> tuple[Tensor, dict[str, Tensor]]:
@@ -65,7 +66,7 @@ class Trained(LightningModule, ABC):
         """What is logged of data that are never trained on; ``val/loss`` chooses the best weights."""
 
     def training_step(self, batch: int, batch_idx: int) -> None:
-        self.log_dict(run_steps(self, self.losses, every=self.log_every), batch_size=1)
+        self.log_dict(run_steps(self, self.losses, every=self.log_every, take=self.take), batch_size=1)
         step = self.global_step
         if step % self.val_every == 0 or step == self.trainer.max_steps:
             self.log_dict(dict(self.held_out_metrics()), batch_size=1)

@@ -6,14 +6,11 @@ Learned methods use the residual, tables and data sets use the reference.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Protocol, TypeVar
+from typing import Any, Protocol
 
 from torch import Tensor
 
 from sciml.equation.operator import Operator
-from sciml.taylor import Taylor
-
-T = TypeVar("T", Tensor, Taylor)
 
 
 class Field(Protocol):
@@ -63,12 +60,12 @@ class Equation(ABC):
         """Values (n, m) that are prescribed on the boundary in space, at points ``x`` (n, d); dtype of ``x``."""
         return self.reference(x).to(x.dtype)
 
-    def ansatz(self, free: T, x: T) -> T:
+    def ansatz(self, free: Any, x: Any) -> Any:
         """A field that meets initial and boundary values whatever ``free`` is.
 
         Args:
-            free: What a network says, (n, m).
-            x: The points (n, d); arithmetic and ``torch`` functions with a rule in :mod:`sciml.taylor` only.
+            free: What a network says, (n, m), a Tensor or a Taylor.
+            x: The points (n, d), of the same type; arithmetic and ``torch`` functions with a rule in :mod:`sciml.taylor` only.
 
         Returns:
             (n, m).

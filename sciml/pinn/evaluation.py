@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import copy
 from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from sciml.data.stream import stream
+from sciml.equation.operator import Operator
+from sciml.errors import ConfigError
 from sciml.metric import max_error, relative_l2
-from sciml.pinn.base import Problem
+from sciml.pinn.base import Points, Problem
 from sciml.pinn.jet import Jet
+from sciml.taylor import Unsupported
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -19,6 +23,60 @@ if TYPE_CHECKING:
 def grid(problem: Problem) -> Tensor:
     """The evaluation grid as points (n, d), float64, the last axis fastest."""
     return torch.cartesian_prod(*problem.axes.values()).reshape(-1, problem.in_features)
+
+
+def check_derivatives(problem: Problem, network: nn.Module, points: Points, *, mode: str) -> None:
+    """Refuse a network that cannot be what a problem asks for, before anything is trained.
+
+    Args:
+        problem: What is to be solved.
+        network: The field; it is not changed.
+        points: Some points by condition, in its dtype.
+        mode: Of the jet.
+
+    Raises:
+        ConfigError: Its values have another shape than the unknowns, or it is not as often differentiable as the
+            residuals need: a ReLU network, say, has no second derivative.
+    """
+    # At other parameters: a network may well be constant or linear where it starts.
+    probe = copy.deepcopy(network)
+    generator, name = torch.Generator().manual_seed(0), type(network).__name__
+    with torch.no_grad():
+        for p in probe.parameters():
+            p += 0.3 * torch.randn(p.shape, generator=generator, dtype=p.dtype).to(p.device)
+    x = points[problem.interior]
+    with torch.no_grad():
+        u = probe(x)
+    if u.shape != (len(x), problem.out_features):
+        raise ConfigError(
+            f"the network {name} returns {tuple(u.shape)} for {len(x)} points; the problem has"
+            f" {problem.out_features} unknowns ({', '.join(problem.outputs)})"
+        )
+    jet = _Recorder(probe, mode=mode)
+    try:
+        with torch.no_grad():
+            problem.residuals(jet, points)
+    except (Unsupported, RuntimeError) as error:
+        raise ConfigError(f"the residuals cannot be taken of the network {name}: {error}") from error
+    if jet.vanishing:
+        raise ConfigError(
+            f"the residual asks for {jet.vanishing[0]}, which is zero everywhere for the network {name};"
+            " it needs a smooth activation, such as tanh"
+        )
+
+
+class _Recorder(Jet):
+    """Notes the operators of second and higher order whose result is exactly zero."""
+
+    def __init__(self, network: nn.Module, *, mode: str) -> None:
+        super().__init__(network, mode=mode)
+        self.vanishing: list[Operator] = []
+
+    def derivatives(self, x: Tensor, *operators: Operator) -> tuple[Tensor, ...]:
+        found = super().derivatives(x, *operators)
+        pairs = zip(operators, found[1:], strict=True)
+        self.vanishing += [one for one, value in pairs if min(map(len, one.terms)) > 1 and not value.any()]
+        return found
 
 
 def errors(problem: Problem, jet: Jet, like: Tensor, *, n: int) -> dict[str, float]:

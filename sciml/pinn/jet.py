@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from sciml.equation.operator import Index, Operator
-from sciml.taylor import Channel, Plan, Taylor, Unsupported, seeds
+from sciml.taylor import MAX_ORDER, Channel, Plan, Taylor, Unsupported, seeds
 
 log = logging.getLogger("sciml")
 
@@ -47,7 +47,7 @@ class Jet:
 
         Args:
             x: Points (n, d).
-            operators: What to apply to the network, each of order 1 to 4 and without constant term.
+            operators: What to apply to the network, each without constant term; above order 4 autograd always does it.
 
         Returns:
             u (n, m), then L u (n, m) for each operator L, all differentiable with respect to the parameters.
@@ -63,9 +63,16 @@ class Jet:
                 self.mode = "nested"
         return _nested(self.network, x, operators)
 
+    @property
+    def channels(self) -> int:
+        """The most channels that any evaluation has carried beside the value; 0 before the first."""
+        return max((len(plan.channels) for plan in self._plans.values()), default=0)
+
     def _taylor(self, x: Tensor, operators: tuple[Operator, ...]) -> tuple[Tensor, ...]:
         plan = self._plans.get(operators)
         if plan is None:
+            if max(operator.order for operator in operators) > MAX_ORDER:
+                raise Unsupported(f"no Taylor rule above order {MAX_ORDER}")
             plan = self._plans[operators] = Plan(operators)
         key = (plan, x.device, x.dtype)
         rows = self._seeds.get(key)

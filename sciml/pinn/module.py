@@ -8,23 +8,30 @@ weighted loss, the interior points of the next step from the same residuals, the
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import torch
 from torch import Generator, Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
+from sciml.conflict.base import Direction
 from sciml.data.stream import stream
 from sciml.errors import ConfigError
+from sciml.loop import step_with
+from sciml.optimizer.base import ObjectiveOptimizer
 from sciml.parallel import check_network, check_rows, ranks
 from sciml.pinn.base import Collocation, Points, Problem, Weighting
-from sciml.pinn.evaluation import errors, solution_figures
+from sciml.pinn.compiled import Compiled, Mode
+from sciml.pinn.evaluation import check_derivatives, errors, solution_figures
 from sciml.pinn.jet import Jet
+from sciml.pinn.objective import PinnObjective
 from sciml.trained import Trained
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+Terms = dict[str, Tensor]
 
 # Held-out residual (mean square) over the training residual at the end above which a row carries a warning.
 # A network that solves the equation between its points stays near 1 (below 1 where the points gather at large
@@ -39,16 +46,19 @@ class Pinn(Trained):
         problem: Equation, conditions and reference.
         network: Called with the dimensions of domain and solution.
         collocation: Picks the interior points of each step.
-        weighting: Adds up the loss terms.
+        weighting: Weighs the loss terms, or makes one direction of their gradients.
         optimizer: Called with the parameters.
         scheduler: Called with the optimiser; stepped once an optimiser step.
         n_points: Interior points of a step.
         log_every: Steps between two records of the loss terms.
         val_every: Steps between two evaluations of the held-out loss, a multiple of ``log_every``.
         n_val: Interior points of the held-out loss and of the final residual.
+        compile: Whether a training step is compiled, see :class:`sciml.pinn.compiled.Compiled`.
+        derivatives: ``taylor``, ``nested`` or ``auto``, see :class:`sciml.pinn.jet.Jet`.
 
     Raises:
-        ConfigError: A slot is empty, a condition has no points, or ``val_every`` is no multiple of ``log_every``.
+        ConfigError: A slot is empty, a condition has no points, ``val_every`` is no multiple of ``log_every``, or the
+            network cannot be what the problem asks for.
     """
 
     def __init__(
@@ -57,13 +67,15 @@ class Pinn(Trained):
         problem: Problem,
         network: Callable[[int, int], nn.Module],
         collocation: Collocation,
-        weighting: Weighting,
+        weighting: Weighting | Direction,
         optimizer: Callable[[Iterable[nn.Parameter]], Optimizer],
         scheduler: Callable[[Optimizer], LRScheduler] | None = None,
         n_points: int = 1000,
         log_every: int = 100,
         val_every: int = 500,
         n_val: int = 5000,
+        compile: Mode = "auto",  # noqa: A002 - what torch calls it
+        derivatives: Literal["auto", "taylor", "nested"] = "auto",
     ) -> None:
         super().__init__(optimizer=optimizer, scheduler=scheduler, log_every=log_every, val_every=val_every)
         for slot, part, choice in (("network", network, "mlp"), ("optimizer", optimizer, "adam")):
@@ -74,22 +86,39 @@ class Pinn(Trained):
         self.problem, self.collocation, self.weighting = problem, collocation, weighting
         self.network = problem.field(network)
         self.n_val = n_val
-        self.jet = Jet(self.network)
-        self.backward_passes = 0
+        for key, value, known in (
+            ("compile", compile, ("auto", "always", "never")),
+            ("derivatives", derivatives, ("auto", "taylor", "nested")),
+        ):
+            if value not in known:
+                raise ConfigError(f"pinn.{key} is '{value}'; it must be one of {', '.join(known)}")
+        self.derivatives: str = derivatives
+        self.compile_mode: Mode = compile
+        self.jet = self._jet()
+        self.backward_passes, self.steps = 0, 0
         self._evaluations = torch.zeros((), dtype=torch.float64)  # of all ranks, not yet counted
         self._alarms: list[str] = []
+        self._version = 0
         self._generator, self._generator_state = stream("pinn/collocation"), None
         # Drawn from streams of their own, so that the held-out points are the same in every run.
         held_out = ("held_out", n_val, stream("pinn/held-out", 0))
+        parameters = list(self.network.parameters())
         for kind, n, generator in (("points", n_points, self._generator), held_out):
             for name, points in problem.sample(n, generator).items():
                 if len(points) == 0:
                     raise ConfigError(f"condition '{name}' received no points ({kind}); each needs at least 1")
                 if (kind, name) == ("points", problem.interior):
                     points = collocation.start(problem, points, generator)
-                self.register_buffer(f"{kind}_{name}", points.to(next(self.network.parameters()).dtype))
+                self.register_buffer(f"{kind}_{name}", points.to(parameters[0].dtype))
         self.conditions = tuple(problem.sample(1, stream("pinn/names", 0)))
-        weighting.prepare(self.conditions)
+        if isinstance(weighting, Direction):
+            weighting.prepare(self.conditions, parameters)
+        else:
+            weighting.prepare(self.conditions)
+        check_derivatives(problem, self.network, {name: x[:7] for name, x in self.held_out.items()}, mode=derivatives)
+        self._objective: PinnObjective | None = None
+        self._compiled: Compiled | None = None
+        self.register_load_state_dict_pre_hook(_fit_points)
 
     @property
     def points(self) -> Points:
@@ -101,21 +130,116 @@ class Pinn(Trained):
         """Points of the held-out loss by condition."""
         return {name: self.get_buffer(f"held_out_{name}") for name in self.conditions}
 
-    def losses(self) -> tuple[Tensor, dict[str, Tensor]]:
+    def _jet(self) -> Jet:
+        return Jet(self.network, mode=self.derivatives)
+
+    def weigh(self, terms: Terms) -> Tensor:
+        """The loss from its terms; their sum where a rule combines gradients instead."""
+        if isinstance(self.weighting, Direction):
+            return sum((term for term in terms.values()), start=torch.zeros(()))
+        return self.weighting(terms)
+
+    def training_step(self, batch: int, batch_idx: int) -> None:
+        raw = cast("Any", self.optimizers()).optimizer
+        if isinstance(raw, ObjectiveOptimizer | torch.optim.LBFGS):
+            self.take = self._step_with_objective
+        elif isinstance(self.weighting, Direction):
+            self.take = self._step_along_direction
+        super().training_step(batch, batch_idx)
+
+    def losses(self) -> tuple[Tensor, Terms]:
         """The loss of a step and its terms; leaves the next step's points behind."""
-        points, interior = self.points, self.problem.interior
+        self._adapt()
         if ranks().size == 1:
-            residuals = self.problem.residuals(self.jet, points)
-            terms = {name: r.square().mean() for name, r in residuals.items()}
-            magnitude = _magnitude(residuals[interior].detach())
+            terms, magnitude = self.terms()
         else:
-            terms, magnitude = self._shared(points)
-        if (self.global_step + 1) % self.collocation.every == 0:
-            self._buffers[f"points_{interior}"] = self.collocation(
-                self.problem, self.jet, points[interior], magnitude, self._generator
-            )
+            terms, magnitude = self._shared(self.points)
+        self._move(magnitude)
         self.backward_passes += 1
-        return self.weighting(terms), terms
+        return self.weigh(terms), terms
+
+    def _evaluate(self, points: Points) -> dict[str, Tensor]:
+        """Residuals at the training points, by the compiled function where there is one."""
+        if self._compiled is None:
+            return self.problem.residuals(self.jet, points)
+        return self._compiled(points)
+
+    def scaled(self, residuals: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Training residuals with the weight of each point."""
+        if isinstance(self.weighting, Weighting) and self.weighting.pointwise:
+            return self.weighting.scale(residuals, self.points)
+        return residuals
+
+    def terms(self) -> tuple[Terms, Tensor]:
+        """Mean squares by condition, and the interior residual's magnitude at each point."""
+        residuals = self._evaluate(self.points)
+        magnitude = _magnitude(residuals[self.problem.interior].detach())
+        return {name: r.square().mean() for name, r in self.scaled(residuals).items()}, magnitude
+
+    def _adapt(self) -> None:
+        """Let the weights change, where they do."""
+        rule = self.weighting
+        if isinstance(rule, Direction) or rule.every is None or self.steps % rule.every:
+            return
+        self.backward_passes += rule.adapt(lambda: self._evaluate(self.points), list(self.network.parameters()))
+        if self._objective is not None:
+            self._objective.version += 1
+
+    def _move(self, magnitude: Tensor | None) -> None:
+        """Let the points move, where they do, and count the step."""
+        self.steps += 1
+        if self.steps % self.collocation.every:
+            return
+        interior = self.problem.interior
+        points = self.points[interior]
+        if magnitude is None:
+            with torch.no_grad():
+                magnitude = _magnitude(self.problem.residuals(self.jet, {interior: points})[interior])
+        self._buffers[f"points_{interior}"] = self.collocation(
+            self.problem, self.jet, points, magnitude, self._generator
+        )
+        if self._objective is not None:
+            self._objective.version += 1
+
+    def _step_with_objective(self, optimizer: Any) -> tuple[Tensor, Terms]:
+        objective = self._objective
+        assert objective is not None, "made when training starts"
+        self._adapt()
+        before = objective.passes
+        loss = step_with(optimizer, objective)
+        self.backward_passes += objective.passes - before
+        # The points were part of the function that the whole step was about; they move after it.
+        if self.collocation.moves:
+            self._move(None)
+        else:
+            self.steps += 1
+        return loss, objective.latest
+
+    def _step_along_direction(self, optimizer: Any) -> tuple[Tensor, Terms]:
+        rule, parameters = cast("Direction", self.weighting), list(self.network.parameters())
+        optimizer.zero_grad()
+        terms, magnitude = self.terms()
+        due = rule.due(self.steps, self.conditions)
+        gradients = {
+            name: torch.cat(
+                [
+                    g.reshape(-1)
+                    for g in torch.autograd.grad(
+                        terms[name], parameters, retain_graph=name != due[-1], materialize_grads=True, allow_unused=True
+                    )
+                ]
+            )
+            for name in due
+        }
+        start = 0
+        direction = rule(gradients)
+        for p in parameters:
+            p.grad = direction[start : start + p.numel()].view_as(p)
+            start += p.numel()
+        self.backward_passes += len(due)
+        self._move(magnitude)
+        optimizer.step()
+        return self.weigh(terms).detach(), terms
 
     def _shared(self, points: Points) -> tuple[dict[str, Tensor], Tensor]:
         """Terms and interior magnitudes of all points, of which this rank evaluates its share: one exchange."""
@@ -132,6 +256,12 @@ class Pinn(Trained):
         return dict(zip(residuals, total[: len(added)], strict=True)), total[len(own) :].detach()
 
     def check_shares(self, size: int) -> None:
+        chosen = getattr(self.optimizer, "func", self.optimizer)
+        if isinstance(self.weighting, Direction) or (
+            isinstance(chosen, type) and issubclass(chosen, ObjectiveOptimizer | torch.optim.LBFGS)
+        ):
+            who = type(self.weighting) if isinstance(self.weighting, Direction) else chosen
+            raise ConfigError(f"{who.__name__} does not work on several processes; set trainer.devices=1")
         check_rows({f"condition '{name}'": len(x) for name, x in self.points.items()}, size)
         check_network(self.network)
 
@@ -155,15 +285,15 @@ class Pinn(Trained):
         """The weighted loss on points that are never trained on."""
         self.eval()
         with torch.no_grad():
-            residuals = self.problem.residuals(Jet(self.network), self.held_out)
-            loss = self.weighting({name: r.square().mean() for name, r in residuals.items()})
+            residuals = self.problem.residuals(self._jet(), self.held_out)
+            loss = self.weigh({name: r.square().mean() for name, r in residuals.items()})
         self.train()
         return loss
 
     def test_step(self, batch: int, batch_idx: int) -> None:
         # Jets may need autograd, which inference mode forbids.
         with torch.inference_mode(False):
-            self.log_dict(errors(self.problem, Jet(self.network), self._like, n=self.n_val), batch_size=1)
+            self.log_dict(errors(self.problem, self._jet(), self._like, n=self.n_val), batch_size=1)
 
     def on_fit_start(self) -> None:
         if self._generator.device.type != self.device.type:
@@ -171,6 +301,14 @@ class Pinn(Trained):
             self._generator = Generator(self.device).manual_seed(seed)
         if self._generator_state is not None:
             self._generator.set_state(self._generator_state.cpu())
+        # Residuals are differences of derivatives: ten bits of mantissa (TF32) are too few for them.
+        torch.set_float32_matmul_precision("highest")
+        if ranks().size == 1:
+            self._compiled = Compiled(
+                self.problem.residuals, self.jet, mode=self.compile_mode, steps=max(self.trainer.max_steps, 0)
+            )
+        self._objective = PinnObjective(self)
+        self._objective.version = self._version
 
     def on_fit_end(self) -> None:
         self._alarms = self._check_generalisation()
@@ -180,12 +318,15 @@ class Pinn(Trained):
             "generator": self._generator.get_state(),
             "evaluations": self._count(),
             "backward_passes": self.backward_passes,
+            "steps": self.steps,
+            "version": 0 if self._objective is None else self._objective.version,
         }
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         state = checkpoint["pinn"]
         self._generator_state = state["generator"]
         self.jet.evaluations, self.backward_passes = state["evaluations"], state["backward_passes"]
+        self.steps, self._version = state["steps"], state["version"]
 
     def cost(self) -> dict[str, int]:
         """Points at which training evaluated the network, and its backward passes."""
@@ -197,14 +338,14 @@ class Pinn(Trained):
 
     def figures(self) -> dict[str, Figure]:
         """Solution, reference, error, and where the last interior points lie."""
-        return solution_figures(self.problem, Jet(self.network), self._like, self.points[self.problem.interior])
+        return solution_figures(self.problem, self._jet(), self._like, self.points[self.problem.interior])
 
     @property
     def _like(self) -> Tensor:
         return self.held_out[self.problem.interior]
 
     def _check_generalisation(self) -> list[str]:
-        interior, jet = self.problem.interior, Jet(self.network)
+        interior, jet = self.problem.interior, self._jet()
         with torch.no_grad():
             trained, unseen = (
                 float(self.problem.residuals(jet, {interior: x[interior]})[interior].square().mean())
@@ -222,3 +363,11 @@ class Pinn(Trained):
 def _magnitude(residual: Tensor) -> Tensor:
     """|r| at each point (n,), from (n,) or (n, components)."""
     return residual.abs() if residual.dim() == 1 else torch.linalg.vector_norm(residual, dim=1)
+
+
+def _fit_points(module: nn.Module, state: dict[str, Tensor], prefix: str, *args: Any) -> None:
+    """Make room for as many points as a checkpoint has: a collocation may have added some."""
+    for name, buffer in module.named_buffers(recurse=False):
+        saved = state.get(prefix + name)
+        if name.startswith("points_") and saved is not None and saved.shape != buffer.shape:
+            module.register_buffer(name, buffer.new_empty(saved.shape))

@@ -172,7 +172,7 @@ def _weights(run: Pinn, losses: dict[str, Tensor]) -> dict[str, Tensor]:
     """The weight of each condition's mean square in the run's loss, at its end."""
     leaves = {name: loss.detach().clone().requires_grad_() for name, loss in losses.items()}
     with torch.enable_grad():
-        total = run.weighting(leaves)
+        total = run.weigh(leaves)
     if not isinstance(total, Tensor) or total.dim() != 0:
         raise ConfigError(f"the run's weighting {type(run.weighting).__name__} gives no scalar loss to attribute")
     found = torch.autograd.grad(total, list(leaves.values()), allow_unused=True)
