@@ -15,6 +15,7 @@ from torch import Generator, Tensor, nn
 from sciml.equation.operator import partials
 from sciml.network.mlp import MLP
 from sciml.pinn.base import Collocation, Problem, Weighting
+from sciml.pinn.condition import Dirichlet, Periodic
 from sciml.pinn.jet import Jet
 
 CONF = Path(str(files("sciml.conf")))
@@ -65,6 +66,49 @@ def test_a_perturbed_reference_zeroes_none(problem: Problem) -> None:
     assert problem.tolerance < epsilon / 100
     for name, residual in residuals(problem, epsilon).items():
         assert residual.square().mean().sqrt() > epsilon / 10, name
+
+
+def test_taylor_mode_and_nested_differentiation_agree(problem: Problem) -> None:
+    torch.manual_seed(0)
+    field = problem.field(lambda n, m: MLP(n, m, width=12, depth=3)).double()
+    points = problem.sample(40, seeded(1))
+    # Round about the box, where nothing vanishes by symmetry.
+    points[problem.interior] = points[problem.interior] @ rotation(problem.in_features)
+    taylor, nested = (problem.residuals(Jet(field, mode=mode), points) for mode in ("taylor", "nested"))
+    for name, residual in nested.items():
+        size = float(residual.detach().abs().max())
+        assert size > 1e-3, "a random network solves nothing"
+        torch.testing.assert_close(taylor[name], residual, rtol=1e-10, atol=1e-10 * size)
+
+
+def rotation(n: int) -> Tensor:
+    """A rotation by 0.1 in each plane."""
+    upper = torch.ones(n, n, dtype=torch.float64).triu(1)
+    return torch.linalg.matrix_exp(0.1 * (upper - upper.T))
+
+
+HARD = [name for name in options("pinn/problem") if name.endswith("_hard")]
+
+
+@pytest.mark.parametrize("name", HARD)
+def test_what_is_built_in_is_met_by_any_network(name: str) -> None:
+    """A problem x_hard leaves out conditions of the problem x: those are met."""
+    soft, hard = build("pinn/problem", name.removesuffix("_hard")), build("pinn/problem", name)
+    built_in = {key: condition for key, condition in soft.conditions.items() if key not in hard.conditions}
+    assert built_in
+    for key, condition in built_in.items():
+        # An embedding makes a field periodic; where values are given on that axis, the equation's symmetry does the
+        # rest.
+        if isinstance(condition, Dirichlet) and hard.harmonics:
+            soft.conditions[key] = Periodic(n=condition.n, order=2, axis=next(iter(hard.harmonics)))
+    torch.manual_seed(0)
+    field = hard.field(lambda n, m: MLP(n, m, width=12, depth=3)).double()
+    points = soft.sample(20, seeded(2))
+    found = soft.residuals(Jet(field), {key: points[key] for key in built_in})
+    for key, residual in found.items():
+        assert residual.abs().max() < 1e-12, key
+    interior = points[soft.interior]
+    assert (field(interior) - soft.reference(interior)).abs().max() > 1e-3, "the network is still free inside"
 
 
 def test_a_problem_says_what_it_is(problem: Problem) -> None:
