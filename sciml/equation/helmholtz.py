@@ -7,11 +7,12 @@ networks", SIAM J. Sci. Comput. 43 (2021), arXiv 2001.04536, section 2.4 (k = 1,
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from sciml.equation.base import Equation, Field, T
+from sciml.equation.base import Equation, Field
 from sciml.equation.operator import laplacian, partials
 from sciml.errors import ConfigError
 
@@ -49,7 +50,7 @@ class Helmholtz(Equation):
         """Zero at ``x`` (n, 2): (n, 1)."""
         return torch.zeros_like(x[:, :1])
 
-    def ansatz(self, free: T, x: T) -> T:
+    def ansatz(self, free: Any, x: Any) -> Any:
         """(1 − x²) (1 − y²) free."""
         return (1 - x[:, :1] ** 2) * (1 - x[:, 1:] ** 2) * free
 

@@ -9,11 +9,12 @@ of Yao et al., "MultiAdam", ICML 2023, arXiv 2306.02816, whose own domain has ho
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from sciml.equation.base import Equation, Field, T
+from sciml.equation.base import Equation, Field
 from sciml.equation.operator import laplacian, partials
 
 
@@ -41,7 +42,7 @@ class Poisson(Equation):
         """Zero at ``x`` (n, 2): (n, 1)."""
         return torch.zeros_like(x[:, :1])
 
-    def ansatz(self, free: T, x: T) -> T:
+    def ansatz(self, free: Any, x: Any) -> Any:
         """16 x (L − x) y (L − y) / L⁴ free, whose factor is 1 in the middle."""
         along, across = x[:, :1] * (1 / self.length), x[:, 1:] * (1 / self.length)
         return 16 * along * (1 - along) * across * (1 - across) * free
