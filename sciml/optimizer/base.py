@@ -34,7 +34,7 @@ class Objective(ABC):
     Attributes:
         parameters: The P numbers that are optimised, as a list of tensors. Flat vectors are their concatenation.
         version: Grows whenever the function itself has changed; what an optimiser remembers of values and gradients
-            (not of curvature) is then void.
+            (not of curvature) is then void. It belongs into the checkpoint of whoever changes the function.
     """
 
     def __init__(self, parameters: Iterable[Tensor]) -> None:
@@ -80,30 +80,28 @@ class Objective(ABC):
             self._rows = Rows(lambda: list(self.residuals().values()), self.parameters)
         return self._rows()
 
-    def hessian(self) -> Callable[[Tensor], Tensor]:
-        """The product with the loss's Hessian at the present parameters: (P,) -> (P,), or (k, P) -> (k, P).
+    def second_order(self) -> tuple[Tensor, Tensor, Callable[[Tensor], Tensor]]:
+        """Loss, gradient (P,) and the product with the Hessian, (P,) -> (P,) or (k, P) -> (k, P); all detached.
 
-        The function's graph is kept as long as what is returned.
+        The product is that at the present parameters; it keeps the function's graph.
         """
         with torch.enable_grad():
             loss = _total(self.terms())
             grads = torch.autograd.grad(loss, self.parameters, create_graph=True, materialize_grads=True)
-
-        flat = torch.cat([g.reshape(-1) for g in grads])
+            gradient = torch.cat([g.reshape(-1) for g in grads])
 
         def product(v: Tensor) -> Tensor:
-            if not flat.requires_grad:  # the loss is linear
+            if not gradient.requires_grad:  # the loss is linear
                 return torch.zeros_like(v)
-            vectors = v.reshape(-1, v.shape[-1])
-            out = torch.empty_like(vectors)
-            for row, vector in zip(out, vectors, strict=True):
+            out = torch.empty_like(v)
+            for row, vector in zip(out.view(-1, v.shape[-1]), v.reshape(-1, v.shape[-1]), strict=True):
                 parts = torch.autograd.grad(
-                    flat, self.parameters, grad_outputs=vector, retain_graph=True, materialize_grads=True
+                    gradient, self.parameters, grad_outputs=vector, retain_graph=True, materialize_grads=True
                 )
                 torch.cat([part.reshape(-1) for part in parts], out=row)
-            return out.reshape(v.shape)
+            return out
 
-        return product
+        return loss.detach(), gradient.detach(), product
 
 
 class FunctionObjective(Objective):

@@ -1,0 +1,235 @@
+r"""Gauss-Newton methods for losses :math:`f(\theta) = \|r(\theta)\|^2` with the Jacobian J of r.
+
+ENGD-W, energy natural gradient descent with the Woodbury identity:
+
+.. math:: d = J^T (J J^T + \lambda I)^{-1} r, \qquad \theta \leftarrow \theta - \eta\, d,
+
+SPRING, the same with the previous step for a starting point:
+
+.. math:: \phi \leftarrow \mu\phi + J^T (J J^T + \lambda I)^{-1} (r - \mu J \phi), \qquad
+          \theta \leftarrow \theta - \eta\,\phi .
+
+Sources: Müller and Zeinhofer, "Achieving high accuracy with PINNs via energy natural gradient descent", ICML 2023;
+Guzmán-Cordero, Dangel, Goldshlager and Zeinhofer, "Improving energy natural gradient descent through Woodbury,
+momentum, and randomization", NeurIPS 2025 (arXiv 2505.12149), algorithm 1; Goldshlager, Abrahamsen and Lin, "A
+Kaczmarz-inspired approach to accelerate the optimization of neural network wavefunctions", arXiv 2401.10190.
+
+Where these differ from the papers:
+
+* The step length is the best of :math:`\eta, \eta/2, \eta/4, \dots`, as in the papers, but the search ends where the
+  loss rises again after it has fallen; the papers evaluate the whole grid.
+* SPRING forgets its momentum when no step of the grid lowers the loss, for the next direction is then that of ENGD-W.
+* Where there are fewer parameters than residuals the same direction comes from the smaller matrix
+  :math:`J^T J + \lambda I`.
+
+Levenberg-Marquardt: the same direction with a damping that adapts to the gain ratio
+:math:`\varrho = (f(\theta) - f(\theta - d)) / (f(\theta) - \|r - J d\|^2)`: a step with positive ratio is taken and
+:math:`\lambda \leftarrow \lambda \max(1/3, 1 - (2\varrho - 1)^3),\ \nu \leftarrow 2`; otherwise
+:math:`\lambda \leftarrow \nu\lambda,\ \nu \leftarrow 2\nu`. Madsen, Nielsen and Tingleff, "Methods for non-linear least
+squares problems" (2004), algorithm 3.16; here a rejected step is retried at once, with the same Jacobian.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import Any, final
+
+import torch
+from torch import Tensor
+
+from sciml.optimizer.base import Objective
+from sciml.optimizer.flat import FlatOptimizer
+from sciml.optimizer.least_squares import DampedLeastSquares
+from sciml.optimizer.line_search import best_of_halved
+
+SHRINK, GROW = 1 / 3, 2.0  # of the damping, at most and at first
+LEAST, MOST = 1e-30, 1e30  # dampings between which Levenberg-Marquardt moves
+
+
+class GaussNewton(FlatOptimizer):
+    """What the methods share.
+
+    Args:
+        params: Parameters; see :class:`FlatOptimizer`.
+        lr: Learning rate.
+        damping: λ.
+
+    Raises:
+        ValueError: A number is out of its range; see also :class:`FlatOptimizer`.
+    """
+
+    def __init__(self, params: Iterable[Tensor] | Iterable[dict[str, Any]], *, lr: float = 1.0, damping: float) -> None:
+        super().__init__(params, lr=lr)
+        if not 0 < damping < math.inf:
+            raise ValueError(f"damping is {damping}; it must be positive")
+        self.damping = damping
+
+    def _solve(self, system: DampedLeastSquares, residual: Tensor, damping: float) -> Tensor:
+        before = system.orthogonal
+        d = system.solve(residual, damping)
+        if system.orthogonal > before:
+            self.say(
+                "rounding",
+                "damping %.3g is below the rounding errors of the Gram matrix: orthogonal factorisations are used"
+                " instead, which take longer",
+                damping,
+            )
+        return d
+
+    def _value(self, objective: Objective, x: Tensor, d: Tensor, t: float) -> float:
+        """The loss at ``x - t d``, infinite where it is not finite."""
+        self.assign(torch.add(x, d, alpha=-t))
+        value = float(objective.value())
+        return value if math.isfinite(value) else math.inf
+
+    def _take_best(self, objective: Objective, x: Tensor, d: Tensor, loss: float, halvings: int) -> float:
+        """Go from ``x`` along ``-d`` to the best step of the grid; returns it, 0 if none lowers the loss."""
+        t, _ = best_of_halved(lambda t: self._value(objective, x, d, t), loss, self.lr, trials=halvings + 1)
+        self.assign(torch.add(x, d, alpha=-t) if t else x)
+        if not t:
+            self.say("no decrease", "no step of the line search lowers the loss (%.3g)", loss)
+        return t
+
+
+class ENGDW(GaussNewton):
+    """Energy natural gradient descent in the Woodbury form.
+
+    Args:
+        params: Parameters, one group.
+        lr: η, the longest step of the line search.
+        damping: λ. What is best depends on the problem, over many orders of magnitude.
+        halvings: The shortest step of the line search is ``lr / 2**halvings``; 0 for steps of ``lr`` without search.
+
+    Raises:
+        ValueError: A number is out of its range.
+    """
+
+    def __init__(
+        self,
+        params: Iterable[Tensor] | Iterable[dict[str, Any]],
+        *,
+        lr: float = 1.0,
+        damping: float = 1e-10,
+        halvings: int = 30,
+    ) -> None:
+        super().__init__(params, lr=lr, damping=damping)
+        if halvings < 0:
+            raise ValueError(f"halvings is {halvings}; it must not be negative")
+        self.halvings = halvings
+
+    @torch.no_grad()
+    def step(self, objective: Objective) -> Tensor:
+        residual, jacobian = objective.rows()
+        loss = residual @ residual
+        value = float(loss)
+        if self.lr == 0 or not math.isfinite(value):
+            return loss
+        d = self._direction(residual, DampedLeastSquares(jacobian)).to(residual.dtype)
+        x = self.vector()
+        if self.halvings == 0:
+            self.assign(torch.add(x, d, alpha=-self.lr))
+        elif not self._take_best(objective, x, d, value, self.halvings):
+            self._failed()
+        return loss
+
+    def _direction(self, residual: Tensor, system: DampedLeastSquares) -> Tensor:
+        return self._solve(system, residual, self.damping)
+
+    def _failed(self) -> None:
+        """No step of the line search lowers the loss."""
+
+
+@final
+class SPRING(ENGDW):
+    """ENGD-W with momentum.
+
+    Args:
+        params: Parameters, one group.
+        lr: η, the longest step of the line search.
+        damping: λ.
+        momentum: μ; 0 is ENGD-W.
+        halvings: The shortest step of the line search is ``lr / 2**halvings``; 0 for steps of ``lr`` without search.
+
+    Raises:
+        ValueError: A number is out of its range.
+    """
+
+    def __init__(
+        self,
+        params: Iterable[Tensor] | Iterable[dict[str, Any]],
+        *,
+        lr: float = 1.0,
+        damping: float = 1e-10,
+        momentum: float = 0.9,
+        halvings: int = 30,
+    ) -> None:
+        super().__init__(params, lr=lr, damping=damping, halvings=halvings)
+        if not 0 <= momentum < 1:
+            raise ValueError(f"momentum is {momentum}; it must lie in [0, 1)")
+        self.momentum = momentum
+
+    def _direction(self, residual: Tensor, system: DampedLeastSquares) -> Tensor:
+        memory = self.memory
+        if "phi" not in memory:
+            memory["phi"] = system.jacobian.new_zeros(system.jacobian.shape[1])
+        phi = self.momentum * memory["phi"]
+        memory["phi"] = phi + self._solve(system, residual.double() - system.jacobian @ phi, self.damping)
+        return memory["phi"]
+
+    def _failed(self) -> None:
+        self.memory["phi"] = torch.zeros_like(self.memory["phi"])
+
+
+@final
+class LevenbergMarquardt(GaussNewton):
+    """Gauss-Newton steps whose damping adapts.
+
+    Args:
+        params: Parameters, one group.
+        lr: Factor of the steps; below 1 they are shorter than the damping alone makes them.
+        damping: λ at the start.
+        trials: Dampings that a step tries before it gives up and leaves the larger one to the next step.
+
+    Raises:
+        ValueError: A number is out of its range.
+    """
+
+    def __init__(
+        self,
+        params: Iterable[Tensor] | Iterable[dict[str, Any]],
+        *,
+        lr: float = 1.0,
+        damping: float = 1e-3,
+        trials: int = 10,
+    ) -> None:
+        super().__init__(params, lr=lr, damping=damping)
+        if trials < 1:
+            raise ValueError(f"trials is {trials}; it must be at least 1")
+        self.trials = trials
+
+    @torch.no_grad()
+    def step(self, objective: Objective) -> Tensor:
+        residual, jacobian = objective.rows()
+        loss = residual @ residual
+        value = float(loss)
+        if self.lr == 0 or not math.isfinite(value):
+            return loss
+        memory = self.memory
+        memory.setdefault("damping", self.damping)
+        memory.setdefault("growth", GROW)
+        system, x, r = DampedLeastSquares(jacobian), self.vector(), residual.double()
+        for _ in range(self.trials):
+            d = self.lr * self._solve(system, r, memory["damping"])
+            predicted = value - float((r - system.jacobian @ d).square().sum())
+            actual = value - self._value(objective, x, d.to(x.dtype), 1.0)
+            if actual > 0 and predicted > 0:
+                gain = min(actual / predicted, 1.0)
+                factor = max(SHRINK, 1 - (2 * gain - 1) ** 3)
+                memory["damping"], memory["growth"] = max(memory["damping"] * factor, LEAST), GROW
+                return loss
+            memory["damping"] = min(memory["damping"] * memory["growth"], MOST)
+            memory["growth"] = min(memory["growth"] * 2, MOST)
+        self.assign(x)
+        self.say("no decrease", "no damping up to %.3g lowers the loss (%.3g)", memory["damping"], value)
+        return loss

@@ -1,0 +1,57 @@
+r"""Damped linear least squares: :math:`\min_d \|J d - r\|^2 + \lambda \|d\|^2`, for several dampings of one J.
+
+.. math:: d = (J^T J + \lambda I)^{-1} J^T r = J^T (J J^T + \lambda I)^{-1} r,
+
+by a Cholesky factor of the smaller of the two matrices, in float64. Squaring J leaves of a damping below
+:math:`\varepsilon \|J\|^2` nothing but rounding errors; where the factorisation fails for that reason, d comes from an
+orthogonal factorisation of :math:`(J, \sqrt\lambda I)`, which does not square and takes several times as long.
+:class:`sciml.linalg.woodbury.Woodbury` answers more questions about one damping; here the Gram matrix outlives it.
+"""
+
+from __future__ import annotations
+
+from typing import final
+
+import torch
+from torch import Tensor
+
+
+@final
+class DampedLeastSquares:
+    """Directions for one Jacobian.
+
+    Args:
+        jacobian: J (n, P), finite, float32 or float64.
+
+    Attributes:
+        orthogonal: How many of the answers took an orthogonal factorisation.
+    """
+
+    def __init__(self, jacobian: Tensor) -> None:
+        self.jacobian = jacobian.double()
+        n, width = self.jacobian.shape
+        self.dual = n < width
+        self.gram = self.jacobian @ self.jacobian.T if self.dual else self.jacobian.T @ self.jacobian
+        self.orthogonal = 0
+
+    def solve(self, residual: Tensor, damping: float) -> Tensor:
+        """D (P,) for r (n,) and a positive damping, in float64."""
+        matrix = self.gram.clone()
+        matrix.diagonal().add_(damping)
+        factor, info = torch.linalg.cholesky_ex(matrix)
+        r = residual.double()
+        if int(info):
+            return self._orthogonal(r, damping)
+        if self.dual:
+            return self.jacobian.T @ torch.cholesky_solve(r[:, None], factor)[:, 0]
+        return torch.cholesky_solve((self.jacobian.T @ r)[:, None], factor)[:, 0]
+
+    def _orthogonal(self, r: Tensor, damping: float) -> Tensor:
+        self.orthogonal += 1
+        n, width = self.jacobian.shape
+        edge = damping**0.5 * torch.eye(min(n, width), dtype=r.dtype, device=r.device)
+        if self.dual:  # the shortest (d, e) with J d + √λ e = r
+            wide = torch.cat([self.jacobian, edge], dim=1)
+            return torch.linalg.lstsq(wide, r[:, None], driver="gels").solution[:width, 0]
+        tall = torch.cat([self.jacobian, edge])
+        return torch.linalg.lstsq(tall, torch.cat([r, r.new_zeros(width)])[:, None], driver="gels").solution[:, 0]
