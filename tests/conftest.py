@@ -17,7 +17,11 @@ os.environ["MPLBACKEND"] = "Agg"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Coverage, which has a floor for the runner, doubles what a test takes: those of the methods go without."""
+    """Begin with the cluster: its tests wait, and while they do another worker has both cores.
+
+    Coverage, which has a floor for the runner, doubles what a test takes: those of the methods go without.
+    """
+    items.sort(key=lambda item: HERE / "slurm" not in item.path.parents)
     for item in items:
         if item.path.parent not in (HERE, HERE / "cli") or item.path.name == "test_experiments.py":
             item.add_marker("no_cover")
