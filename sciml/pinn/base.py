@@ -101,7 +101,7 @@ class Collocation(nn.Module, ABC):
         ConfigError: ``every`` is below 1.
     """
 
-    moves: ClassVar[bool] = True
+    moves: bool = True
     grows: ClassVar[bool] = False
 
     def __init__(self, *, every: int = 1) -> None:
@@ -114,6 +114,10 @@ class Collocation(nn.Module, ABC):
         """The interior points of the first step, given uniform ones (n, d); these, unless a rule has its own."""
         return points
 
+    def gate(self, problem: Problem, points: Tensor) -> Tensor | None:
+        """Factor (n,) of the interior residual in the training loss at ``points`` (n, d); None where it is 1."""
+        return None
+
     @abstractmethod
     def forward(self, problem: Problem, jet: Jet, points: Tensor, residual: Tensor, generator: Generator) -> Tensor:
         """Choose points after a step's residual is known and before its optimiser step is taken.
@@ -124,8 +128,7 @@ class Collocation(nn.Module, ABC):
             problem: Where new points come from: ``problem.draw(n, generator)``.
             jet: The network, for rules that evaluate it elsewhere; such evaluations are counted as cost.
             points: Interior points (n, d) of this step.
-            residual: Magnitude (n,) of the interior residual at these points, from the loss's own pass,
-                without gradient.
+            residual: Magnitude (n,) of the interior residual at these points, without gate and without gradient.
             generator: Source of all randomness, on the device of the points.
 
         Returns:

@@ -166,6 +166,11 @@ class Pinn(Trained):
 
     def scaled(self, residuals: dict[str, Tensor]) -> dict[str, Tensor]:
         """Training residuals with the weight of each point."""
+        interior = self.problem.interior
+        gate = self.collocation.gate(self.problem, self.points[interior])
+        if gate is not None:
+            residual = residuals[interior]
+            residuals = {**residuals, interior: gate.reshape(-1, *[1] * (residual.dim() - 1)) * residual}
         if isinstance(self.weighting, Weighting) and self.weighting.pointwise:
             return self.weighting.scale(residuals, self.points)
         return residuals

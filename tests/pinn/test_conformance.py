@@ -10,8 +10,10 @@ import pytest
 import torch
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
+from pinn_problems import convection
 from torch import Generator, Tensor, nn
 
+from sciml.conflict.base import Direction
 from sciml.equation.operator import partials
 from sciml.network.mlp import MLP
 from sciml.pinn.base import Collocation, Problem, Weighting
@@ -27,8 +29,10 @@ def options(slot: str) -> list[str]:
     return found
 
 
-def build(slot: str, name: str) -> Any:
-    return instantiate(OmegaConf.load(CONF / slot / f"{name}.yaml"), _convert_="all")
+def build(slot: str, name: str, **smaller: int) -> Any:
+    """What a config makes; ``smaller`` replaces those of its values that it has."""
+    config = OmegaConf.load(CONF / slot / f"{name}.yaml")
+    return instantiate(config, _convert_="all", **{key: value for key, value in smaller.items() if key in config})
 
 
 def seeded(seed: int) -> Generator:
@@ -145,22 +149,28 @@ def inside(problem: Problem, x: Tensor) -> None:
 
 @pytest.mark.parametrize("name", options("pinn/collocation"))
 def test_collocations(problem: Problem, name: str) -> None:
-    collocation: Collocation = build("pinn/collocation", name)
+    collocation: Collocation = build("pinn/collocation", name, pool=500)
+    start = {key: value.clone() for key, value in collocation.state_dict().items()}
     torch.manual_seed(0)
     jet = Jet(MLP(problem.in_features, problem.out_features, width=8, depth=2))
 
     def walk(seed: int) -> Tensor:
         generator = seeded(seed)
-        points = problem.sample(100, generator)[problem.interior].float()
+        points = collocation.start(problem, problem.draw(100, generator), generator).float()
+        assert points.shape == (100, problem.in_features)
+        collocation.load_state_dict(start)
         for _ in range(5):
             residual = problem.residuals(jet, {problem.interior: points})[problem.interior]
-            magnitude = residual.detach().reshape(100, -1).norm(dim=1)
+            magnitude = residual.detach().reshape(len(points), -1).norm(dim=1)
+            gate = collocation.gate(problem, points)
+            assert gate is None or (gate.shape == magnitude.shape and 0 <= gate.min() <= gate.max() <= 1)
             before = points.clone()
             chosen = collocation(problem, jet, points, magnitude, generator)
             assert torch.equal(points, before), "the points of this step are still needed"
             assert collocation.moves or torch.equal(chosen, before), "it says that it does not move"
             points = chosen
-            assert points.shape == (100, problem.in_features)
+            assert len(points) > len(before) if collocation.grows else len(points) == 100
+            assert points.shape[1] == problem.in_features
             assert points.dtype == torch.float32
             assert not points.requires_grad
             inside(problem, points)
@@ -172,16 +182,73 @@ def test_collocations(problem: Problem, name: str) -> None:
     assert torch.equal(torch.get_rng_state(), state), "the global generator is not touched"
 
 
-@pytest.mark.parametrize("name", options("pinn/weighting"))
+RULES = {name: build("pinn/weighting", name) for name in options("pinn/weighting")}
+WEIGHTINGS = [name for name, rule in RULES.items() if isinstance(rule, Weighting)]
+DIRECTIONS = [name for name, rule in RULES.items() if isinstance(rule, Direction)]
+
+
+def test_a_rule_weighs_or_combines() -> None:
+    assert sorted(WEIGHTINGS + DIRECTIONS) == sorted(RULES)
+
+
+@pytest.mark.parametrize("name", WEIGHTINGS)
 def test_weightings(name: str) -> None:
     weighting: Weighting = build("pinn/weighting", name)
-    terms = {key: torch.tensor(value, requires_grad=True) for key, value in (("a", 2.0), ("b", 3.0))}
-    weighting.eval()
+    problem = convection()
+    torch.manual_seed(0)
+    network = MLP(2, 1, width=6, depth=2)
+    points = {key: x.float() for key, x in problem.sample(40, seeded(0)).items()}
+    jet = Jet(network)
+
+    def evaluate() -> dict[str, Tensor]:
+        return problem.residuals(jet, points)
+
+    weighting.prepare(tuple(points))
+    for _ in range(2):
+        passes, evaluations = weighting.adapt(evaluate, list(network.parameters())), jet.evaluations
+        assert weighting.every is not None or passes == evaluations == 0, "it says that it does not adapt"
+    assert all(p.grad is None for p in network.parameters()), "adapting leaves the gradients alone"
+    weights = weighting.weights()
+    assert set(weights) <= set(points)
+    assert all(0 < float(value) < float("inf") for value in weights.values())
+    residuals = evaluate()
+    scaled = weighting.scale(residuals, points)
+    assert list(scaled) == list(residuals)
+    assert weighting.pointwise or all(torch.equal(scaled[key], residuals[key]) for key in residuals)
+    terms = {key: r.detach().square().mean().requires_grad_() for key, r in residuals.items()}
     loss = weighting(terms)
     assert loss.dim() == 0
-    assert torch.equal(loss, weighting(terms)), "nothing adapts in evaluation mode"
+    torch.testing.assert_close(loss, sum(weights.get(key, 1.0) * term for key, term in terms.items()))
     loss.backward()
-    assert all(term.grad is not None and term.grad >= 0 for term in terms.values())
+    assert all(term.grad is not None and term.grad > 0 for term in terms.values())
+    again: Weighting = build("pinn/weighting", name)
+    again.prepare(tuple(points))
+    again.load_state_dict(weighting.state_dict())
+    assert torch.equal(again(terms), loss), "what it has learnt is saved"
+
+
+@pytest.mark.parametrize("name", DIRECTIONS)
+def test_directions(name: str) -> None:
+    """Gradient descent along it lowers both of two losses that are in conflict, down to where they balance."""
+    torch.manual_seed(0)
+    rule: Direction = build("pinn/weighting", name)
+    x = nn.Parameter(torch.tensor([3.0, -4.0], dtype=torch.float64))
+    terms = {"a": lambda: x[0] ** 2 + 0.1 * (x[1] - 1) ** 2, "b": lambda: 20 * (x[0] - 1) ** 2 + x[1] ** 2}
+    rule.prepare(tuple(terms), [x])
+    first = {key: float(term().detach()) for key, term in terms.items()}
+    for step in range(300):
+        due = rule.due(step, tuple(terms))
+        assert due
+        assert set(due) <= set(terms)
+        gradients = {key: torch.autograd.grad(terms[key](), x)[0] for key in due}
+        copies = {key: g.clone() for key, g in gradients.items()}
+        direction = rule(gradients)
+        assert direction.shape == (2,)
+        assert all(torch.equal(gradients[key], copies[key]) for key in due), "gradients are not written to"
+        with torch.no_grad():
+            x -= 0.02 * direction
+    last = {key: float(term().detach()) for key, term in terms.items()}
+    assert all(last[key] < 0.2 * first[key] for key in terms)
 
 
 POINTWISE = [name for name in options("network") if getattr(build("network", name).func, "pointwise", False)]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 from torch import Generator, Tensor
 
 from sciml.pinn.base import Collocation, Problem
@@ -13,7 +11,7 @@ from sciml.pinn.jet import Jet
 class Fixed(Collocation):
     """Keeps the points."""
 
-    moves: ClassVar[bool] = False
+    moves = False
 
     def forward(self, problem: Problem, jet: Jet, points: Tensor, residual: Tensor, generator: Generator) -> Tensor:
         return points

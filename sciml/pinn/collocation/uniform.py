@@ -1,4 +1,4 @@
-"""Uniform collocation: all points anew at every step ("PINN (dynamic)" in Daw et al. 2023)."""
+"""Uniform collocation: all points anew at every step ("PINN (dynamic)" in Daw et al. 2023), or every so many."""
 
 from __future__ import annotations
 
