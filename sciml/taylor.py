@@ -458,6 +458,11 @@ def _exp(z: Taylor) -> Taylor:
     return z.pointwise(a, lambda n: [a] * n)
 
 
+def _log(z: Taylor) -> Taylor:
+    r = z.value.reciprocal()
+    return z.pointwise(torch.log(z.value), lambda n: [r, -(r**2), 2 * r**3, -6 * r**4][:n])
+
+
 def _sigmoid_derivatives(s: Tensor, n: int) -> list[Tensor]:
     d1 = s * (1 - s)
     found = [d1]
@@ -521,6 +526,7 @@ FUNCTIONS: dict[Any, Callable[..., Any]] = {
     torch.sin: _sin,
     torch.cos: _cos,
     torch.exp: _exp,
+    torch.log: _log,
     torch.sigmoid: _sigmoid,
     F.silu: _silu,
     torch.square: lambda z: z**2,

@@ -8,6 +8,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import Any, Protocol
 
+import torch
 from torch import Tensor
 
 from sciml.equation.operator import Operator
@@ -60,12 +61,21 @@ class Equation(ABC):
         """Values (n, m) that are prescribed on the boundary in space, at points ``x`` (n, d); dtype of ``x``."""
         return self.reference(x).to(x.dtype)
 
+    def slope(self, x: Tensor, axis: int) -> Tensor:
+        """Derivative along ``axis`` (n, m) that is prescribed on the boundary, at ``x`` (n, d); dtype of ``x``."""
+        with torch.enable_grad():
+            points = x.detach().double().requires_grad_()
+            columns = self.reference(points).unbind(-1)
+            slopes = [torch.autograd.grad(column.sum(), points, retain_graph=True)[0][:, axis] for column in columns]
+        return torch.stack(slopes, dim=-1).to(x.dtype)
+
     def ansatz(self, free: Any, x: Any) -> Any:
         """A field that meets initial and boundary values whatever ``free`` is.
 
         Args:
             free: What a network says, (n, m), a Tensor or a Taylor.
-            x: The points (n, d), of the same type; arithmetic and ``torch`` functions with a rule in :mod:`sciml.taylor` only.
+            x: The points (n, d), of the same type; arithmetic and ``torch`` functions with a rule in
+                :mod:`sciml.taylor` only.
 
         Returns:
             (n, m).

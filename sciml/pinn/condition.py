@@ -1,4 +1,4 @@
-"""Conditions on the boundary of space-time: initial values and velocities, Dirichlet and periodic boundaries.
+"""Conditions on the boundary of space-time: initial values and velocities, boundaries with values, slopes, or periodic.
 
 Each condition has points of its own, drawn once. What a condition prescribes is the equation's matter.
 """
@@ -121,6 +121,32 @@ class Dirichlet(Condition):
 
     def residual(self, equation: Equation, x: Tensor, u: Tensor, *derivatives: Tensor) -> Tensor:
         return u - equation.boundary(x)
+
+
+class Slope(Condition):
+    """∂u/∂x_axis = g at the upper end of one axis.
+
+    Args:
+        n: Number of points.
+        random: Draw the points; else they are equidistant, which needs a face that is a line.
+        axis: The axis, by its number among the inputs.
+    """
+
+    def __init__(self, *, n: int, random: bool = True, axis: int = 1) -> None:
+        super().__init__(n=n, random=random)
+        self.axis = axis
+
+    def sample(self, equation: Equation, generator: Generator) -> Tensor:
+        upper = _corners(equation)[1]
+        x = self._box(equation, generator, tuple(i for i in range(len(upper)) if i != self.axis))
+        x[:, self.axis] = upper[self.axis]
+        return x
+
+    def operators(self, equation: Equation) -> tuple[Operator, ...]:
+        return (partials(len(equation.inputs))[self.axis],)
+
+    def residual(self, equation: Equation, x: Tensor, u: Tensor, *derivatives: Tensor) -> Tensor:
+        return derivatives[0] - equation.slope(x, self.axis)
 
 
 class Periodic(Condition):
