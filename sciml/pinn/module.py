@@ -186,7 +186,9 @@ class Pinn(Trained):
         rule = self.weighting
         if isinstance(rule, Direction) or rule.every is None or self.steps % rule.every:
             return
-        self.backward_passes += rule.adapt(lambda: self._evaluate(self.points), list(self.network.parameters()))
+        self.backward_passes += rule.adapt(
+            lambda: self.problem.residuals(self.jet, self.points), list(self.network.parameters())
+        )
         if self._objective is not None:
             self._objective.version += 1
 
