@@ -3,7 +3,7 @@ r"""Wave: ∂²u/∂t² = c² ∂²u/∂x² on [0, 1]², u = 0 at x = 0 and 1, a
     u(t, x) = sin πx cos cπt + sin(βπx) cos(cβπt) / 2 ,   c = 2 .
 
 Source: β = 3 in Zhao, Ding and Prakash, "PINNsFormer", ICLR 2024 (arXiv 2307.11833); β = 5 in Rathore, Lei, Frangella,
-Lu and Udell, "Challenges in training PINNs: a loss landscape perspective", ICML 2024 (arXiv 2402.01868), and their code.
+Lu and Udell, "Challenges in training PINNs: a loss landscape perspective", ICML 2024 (arXiv 2402.01868) and code.
 """
 
 from __future__ import annotations
