@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from sciml.config import FAMILIES, SHARED
 from sciml.errors import ConfigError
+from sciml.imports import load
 
 if TYPE_CHECKING:
     from sciml.config import Origin
@@ -37,6 +38,7 @@ def request_of(
     Raises:
         ConfigError: A value is missing or refers to nothing.
     """
+    load()
     from sciml.run import Request
 
     tree, raw = plain(cfg, origin)

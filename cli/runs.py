@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sciml.errors import RunError, Stopped, UsageError
+from sciml.imports import load
 
 from . import screen
 
@@ -95,6 +96,7 @@ def evaluate_run(text: str, checkpoint: str, trust: Sequence[str], outputs: str)
 
     try:
         folder = find(text, Path(outputs))
+        load()
         from sciml.run import evaluate
 
         metrics = evaluate(folder, checkpoint, trusted(trust))
@@ -173,6 +175,7 @@ def go_on(folder: RunFolder, trust: tuple[str, ...], stop: StopSignal | None = N
         UsageError: The folder has no config, or one that is not its own.
     """
     stored = folder.read_config()
+    load()
     from sciml.run import Request
 
     # The folder may have been moved; what counts is that it still is <root>/<experiment>/<hash>-seed<n>.

@@ -11,6 +11,8 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
+from sciml.imports import load
+
 _PR_SET_PDEATHSIG = 1
 
 
@@ -46,6 +48,7 @@ def main() -> None:
     asked = json.load(sys.stdin)
     if os.getppid() != asked.pop("parent"):
         raise SystemExit(1)
+    load()
     from sciml.run import Request, execute
 
     execute(Request(**{**asked, "trust": tuple(asked["trust"])}))

@@ -7,7 +7,6 @@ passes signals on, as :mod:`sciml.launcher.local` does.
 
 from __future__ import annotations
 
-import importlib
 import os
 import runpy
 import signal
@@ -19,6 +18,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from sciml.folder import disk_error
+from sciml.imports import load
 from sciml.launcher.local import die_with_parent, passed_on
 
 HEAVY = ("sciml.run", "sciml.cli.runs")  # what every command of ours imports sooner or later
@@ -28,8 +28,7 @@ _HANDLED = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR2, signal.SIGHUP)
 
 def warm_up(modules: Sequence[str] = HEAVY) -> None:
     """Import what takes long. Nothing is computed: a child of a process with busy threads could hang."""
-    for name in modules:
-        importlib.import_module(name)
+    load(modules)
 
 
 def call(command: Sequence[str]) -> int:
