@@ -83,9 +83,10 @@ class FlatOptimizer(ObjectiveOptimizer):
         """Take up a saved state; its tensors are copied to the device of the parameters."""
         super().load_state_dict(state_dict)
         device = self.parameters[0].device if self.parameters else None
-        for name, value in self.memory.items():
-            if isinstance(value, Tensor):
-                self.memory[name] = value.detach().to(device=device, copy=True)
+        cast("dict[str, dict[str, Any]]", self.state)[MEMORY] = {
+            name: value.detach().to(device=device, copy=True) if isinstance(value, Tensor) else value
+            for name, value in self.memory.items()
+        }
 
 
 def flat_gradient(params: Sequence[Tensor]) -> Tensor:

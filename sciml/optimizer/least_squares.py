@@ -3,8 +3,9 @@ r"""Damped linear least squares: :math:`\min_d \|J d - r\|^2 + \lambda \|d\|^2`,
 .. math:: d = (J^T J + \lambda I)^{-1} J^T r = J^T (J J^T + \lambda I)^{-1} r,
 
 by a Cholesky factor of the smaller of the two matrices, in float64. Squaring J leaves of a damping below
-:math:`\varepsilon \|J\|^2` nothing but rounding errors; where the factorisation fails for that reason, d comes from an
-orthogonal factorisation of :math:`(J, \sqrt\lambda I)`, which does not square and takes several times as long.
+:math:`\varepsilon \|J\|^2` nothing but rounding errors; where the factorisation fails for that reason, or has a pivot
+that small, d comes from an orthogonal factorisation of :math:`(J, \sqrt\lambda I)`, which does not square and takes
+several times as long.
 :class:`sciml.linalg.woodbury.Woodbury` answers more questions about one damping; here the Gram matrix outlives it.
 """
 
@@ -14,6 +15,8 @@ from typing import final
 
 import torch
 from torch import Tensor
+
+ROUNDING = 10.0  # pivots below so many rounding errors of the largest entry are lost
 
 
 @final
@@ -40,7 +43,8 @@ class DampedLeastSquares:
         matrix.diagonal().add_(damping)
         factor, info = torch.linalg.cholesky_ex(matrix)
         r = residual.double()
-        if int(info):
+        lost = ROUNDING * torch.finfo(torch.float64).eps * float(matrix.diagonal().max())
+        if int(info) or float(factor.diagonal().min()) ** 2 < lost:
             return self._orthogonal(r, damping)
         if self.dual:
             return self.jacobian.T @ torch.cholesky_solve(r[:, None], factor)[:, 0]
@@ -49,7 +53,9 @@ class DampedLeastSquares:
     def _orthogonal(self, r: Tensor, damping: float) -> Tensor:
         self.orthogonal += 1
         n, width = self.jacobian.shape
-        edge = damping**0.5 * torch.eye(min(n, width), dtype=r.dtype, device=r.device)
+        # Below this share of J the damping would be lost once more.
+        least = min(n, width) * torch.finfo(r.dtype).eps * float(self.gram.diagonal().max()) ** 0.5
+        edge = max(damping**0.5, least) * torch.eye(min(n, width), dtype=r.dtype, device=r.device)
         if self.dual:  # the shortest (d, e) with J d + √λ e = r
             wide = torch.cat([self.jacobian, edge], dim=1)
             return torch.linalg.lstsq(wide, r[:, None], driver="gels").solution[:width, 0]

@@ -1,0 +1,209 @@
+"""Gauss-Newton methods against dense solves, in both shapes of the Jacobian, with dampings that rounding swallows."""
+
+from __future__ import annotations
+
+import io
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from sciml.optimizer.base import FunctionObjective
+from sciml.optimizer.gauss_newton import ENGDW, SPRING, GaussNewton, LevenbergMarquardt
+from sciml.optimizer.least_squares import DampedLeastSquares
+
+KINDS: dict[str, Callable[[list[nn.Parameter]], GaussNewton]] = {
+    "engdw": lambda p: ENGDW(p, damping=1e-8),
+    "spring": lambda p: SPRING(p, damping=1e-8, momentum=0.5),
+    "lm": lambda p: LevenbergMarquardt(p),
+}
+
+
+def normal(*shape: int, seed: int = 0) -> Tensor:
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def fit(points: int, dtype: torch.dtype = torch.float64) -> tuple[list[nn.Parameter], FunctionObjective]:
+    """A network of 25 parameters against a sine."""
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Linear(1, 8), nn.Tanh(), nn.Linear(8, 1)).to(dtype)
+    x = torch.linspace(-1, 1, points, dtype=dtype)[:, None]
+
+    def residuals() -> dict[str, Tensor]:
+        return {"fit": (network(x) - torch.sin(3 * x)) / points**0.5}
+
+    return list(network.parameters()), FunctionObjective(network.parameters(), residuals=residuals)
+
+
+def linear(n: int, p: int) -> tuple[nn.Parameter, FunctionObjective, Tensor, Tensor]:
+    theta, a, b = nn.Parameter(normal(p, seed=2)), normal(n, p), normal(n, seed=1)
+    return theta, FunctionObjective([theta], residuals=lambda: {"r": a @ theta - b}), a, b
+
+
+@pytest.mark.parametrize("damping", [1e-3, 1e-8, 1e-14])
+@pytest.mark.parametrize("shape", [(12, 5), (5, 12), (6, 6)])
+def test_both_forms_are_the_damped_solution(shape: tuple[int, int], damping: float) -> None:
+    jacobian, r = normal(*shape), normal(shape[0], seed=1)
+    lost = damping < 1e-10
+    if lost:
+        jacobian[-1], jacobian[:, -1] = jacobian[0].clone(), jacobian[:, 0].clone()  # singular: Cholesky has to give up
+        jacobian[0, -1] = jacobian[-1, 0] = jacobian[-1, -1] = jacobian[0, 0]
+        r[-1] = r[0]
+    system = DampedLeastSquares(jacobian)
+    d = system.solve(r, damping)
+    u, s, vt = torch.linalg.svd(jacobian, full_matrices=False)
+    s = torch.where(s > 1e-10, s, 0)  # what is below is rounding of the zero, and r has nothing there
+    expected = vt.T @ (s / (s * s + damping) * (u.T @ r))
+    close = 1e-2 if lost else 1e-8  # rounding errors of J over the root of the damping
+    torch.testing.assert_close(d, expected, rtol=close, atol=close)
+    assert bool(system.orthogonal) == lost
+
+
+def test_a_factorisation_that_fails_is_reported_once_and_replaced(caplog: pytest.LogCaptureFixture) -> None:
+    theta = nn.Parameter(normal(4))
+    a = normal(6, 2) @ normal(2, 4, seed=1)
+    objective = FunctionObjective([theta], residuals=lambda: {"r": a @ theta - a.sum(1)})
+    optimizer = ENGDW([theta], damping=1e-25)
+    with caplog.at_level(logging.WARNING, "sciml"):
+        optimizer.step(objective)
+        optimizer.step(objective)
+    assert float(objective.value()) < 1e-20
+    assert caplog.text.count("orthogonal factorisations") == 1
+
+
+@pytest.mark.parametrize("shape", [(12, 5), (5, 12)])
+@pytest.mark.parametrize("kind", [ENGDW, SPRING])
+def test_one_step_is_that_of_gauss_newton(kind: type[ENGDW], shape: tuple[int, int]) -> None:
+    theta, objective, a, b = linear(*shape)
+    before = theta.detach().clone()
+    kind([theta], damping=0.5, halvings=0).step(objective)
+    d = torch.linalg.solve(a.T @ a + 0.5 * torch.eye(shape[1]), a.T @ (a @ before - b))
+    torch.testing.assert_close(theta.detach(), before - d)
+
+
+def test_spring_equals_its_recursion() -> None:
+    theta, objective, a, b = linear(9, 5)
+    optimizer = SPRING([theta], lr=0.3, damping=0.5, momentum=0.8, halvings=0)
+    x, phi = theta.detach().clone(), torch.zeros(5, dtype=torch.float64)
+    for _ in range(5):
+        optimizer.step(objective)
+        r = a @ x - b
+        zeta = r - 0.8 * a @ phi
+        phi = 0.8 * phi + a.T @ torch.linalg.solve(a @ a.T + 0.5 * torch.eye(9), zeta)
+        x = x - 0.3 * phi
+        torch.testing.assert_close(theta.detach(), x)
+
+
+def test_without_momentum_spring_is_engdw() -> None:
+    (p, f), (q, g) = fit(30), fit(30)
+    one, two = ENGDW(p, damping=1e-6), SPRING(q, damping=1e-6, momentum=0.0)
+    for _ in range(5):
+        one.step(f)
+        two.step(g)
+    for a, b in zip(p, q, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-9)
+
+
+def test_levenberg_marquardt_with_large_damping_is_gradient_descent() -> None:
+    p, objective = fit(30)
+    before = [q.detach().clone() for q in p]
+    objective()
+    gradients = [q.grad.clone() for q in p]  # type: ignore[union-attr]
+    LevenbergMarquardt(p, damping=1e8).step(objective)
+    for q, start, g in zip(p, before, gradients, strict=True):
+        torch.testing.assert_close(q - start, -g / 2e8, rtol=1e-6, atol=1e-14)
+
+
+def test_levenberg_marquardt_moves_its_damping_by_the_gain() -> None:
+    theta, objective, *_ = linear(9, 5)
+    optimizer = LevenbergMarquardt([theta], damping=1.0)
+    optimizer.step(objective)
+    assert optimizer.memory["damping"] == pytest.approx(1 / 3)  # a linear model is exact: the gain is 1
+    p = nn.Parameter(torch.tensor([3.0], dtype=torch.float64))
+    flat = FunctionObjective([p], residuals=lambda: {"r": torch.atan(p)})  # on which an undamped step goes too far
+    start, optimizer = float(flat.value()), LevenbergMarquardt([p], damping=1e-6)
+    optimizer.step(flat)
+    assert float(flat.value()) < start
+    assert optimizer.memory["damping"] > 1e-6
+
+
+@pytest.mark.parametrize("points", [15, 60])
+@pytest.mark.parametrize("kind", KINDS)
+def test_fits_a_network(kind: str, points: int) -> None:
+    p, objective = fit(points)
+    optimizer = KINDS[kind](p)
+    for _ in range(100):
+        optimizer.step(objective)
+    assert float(objective.value()) < 1e-8
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_in_single_precision(kind: str) -> None:
+    p, objective = fit(40, torch.float32)
+    start, optimizer = float(objective.value()), KINDS[kind](p)
+    for _ in range(20):
+        optimizer.step(objective)
+    assert float(objective.value()) < 1e-4 * start
+    assert all(q.dtype == torch.float32 for q in p)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_interrupted_run_equals_one_that_is_not(kind: str) -> None:
+    def run(steps: int, saved: dict[str, Any] | None = None) -> tuple[list[nn.Parameter], GaussNewton]:
+        p, objective = fit(30)
+        optimizer = KINDS[kind](p)
+        if saved is not None:
+            optimizer.load_state_dict(saved["optimizer"])
+            for q, value in zip(p, saved["parameters"], strict=True):
+                q.data.copy_(value)
+        for _ in range(steps):
+            optimizer.step(objective)
+        return p, optimizer
+
+    p, optimizer = run(6)
+    file = io.BytesIO()
+    torch.save({"parameters": [q.data for q in p], "optimizer": optimizer.state_dict()}, file)
+    file.seek(0)
+    resumed, _ = run(6, torch.load(file, weights_only=True))
+    assert all(torch.equal(a, b) for a, b in zip(resumed, run(12)[0], strict=True))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_where_nothing_is_to_be_gained_it_stays_and_says_so_once(kind: str, caplog: pytest.LogCaptureFixture) -> None:
+    theta = nn.Parameter(torch.zeros(2, dtype=torch.float64))
+    objective = FunctionObjective([theta], residuals=lambda: {"r": theta.square() + 1})
+    optimizer = KINDS[kind]([theta])
+    with caplog.at_level(logging.WARNING, "sciml"):
+        for _ in range(3):
+            assert float(optimizer.step(objective)) == 2
+    assert torch.equal(theta.detach(), torch.zeros(2, dtype=torch.float64))
+    assert caplog.text.count("lowers the loss") == 1
+
+
+def test_a_step_into_infinity_is_not_taken() -> None:
+    theta = nn.Parameter(torch.tensor([0.1], dtype=torch.float64))
+    objective = FunctionObjective([theta], residuals=lambda: {"r": theta.log() - 2})
+    for kind in KINDS.values():
+        optimizer = kind([theta])
+        for _ in range(30):
+            optimizer.step(objective)
+        assert float(theta.detach().log()) == pytest.approx(2)
+        with torch.no_grad():
+            theta.fill_(40.0)  # from here the full step goes below zero
+
+
+@pytest.mark.parametrize(
+    ("kind", "settings", "message"),
+    [
+        (ENGDW, {"damping": 0.0}, "damping is 0.0"),
+        (ENGDW, {"halvings": -1}, "halvings is -1"),
+        (SPRING, {"momentum": 1.0}, "momentum is 1.0"),
+        (LevenbergMarquardt, {"trials": 0}, "trials is 0"),
+    ],
+)
+def test_errors_name_the_setting(kind: type[GaussNewton], settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        kind([nn.Parameter(torch.zeros(2))], **settings)
