@@ -28,6 +28,13 @@ from sciml.cli.complete import (
 CASE = "+experiment=daw2023r3/convection"
 
 
+def options(group: str) -> list[str]:
+    return sorted(path.stem for path in (Path(__file__).parents[2] / "conf" / group).glob("*.yaml"))
+
+
+COLLOCATIONS = options("pinn/collocation")
+
+
 def offered(incomplete: str, *before: str) -> list[str]:
     return list(offers(incomplete, before))
 
@@ -40,9 +47,9 @@ def test_names() -> None:
     assert offered("netw") == ["network="]
     assert offered("~netw") == ["~network="]
     assert offered("pinn/coll") == ["pinn/collocation="]
-    assert offered("pinn/collocation=") == [f"pinn/collocation={name}" for name in ("fixed", "r3", "uniform")]
+    assert offered("pinn/collocation=") == [f"pinn/collocation={name}" for name in COLLOCATIONS]
     assert offered("pinn/collocation=r3,f") == ["pinn/collocation=r3,fixed"]
-    assert offered("pinn=") == ["pinn=baseline", "pinn=default"]
+    assert offered("pinn=") == [f"pinn={name}" for name in options("pinn")]
     assert offered("nothing=") == offered("nothing") == []
     assert "table" not in "".join(offered(""))
 
@@ -231,8 +238,8 @@ def test_bash(bash: Bash) -> None:
     bash.line("sciml eval ", "sciml eval outputs/mine/toy/0123456789-seed0 ")
     bash.line("sciml compl", "sciml completion ")
     bash.type("sciml train pinn/collocation=\t\t")
-    listed = bash.read("uniform").split()  # below the line, without what stands on it already
-    assert listed[listed.index("fixed") :][:3] == ["fixed", "r3", "uniform"]
+    listed = bash.read(COLLOCATIONS[-1]).split()  # below the line, without what stands on it already
+    assert {"fixed", "uniform"} <= set(COLLOCATIONS) <= set(listed)
 
 
 def test_launchers_and_sweeps(mine: Callable[..., str], tmp_path: Path) -> None:
