@@ -1,25 +1,26 @@
 """Weights that follow a measurement of the loss terms, as a running average: λ_c <- α λ_c + (1 − α) λ̂_c.
 
-They start at 1. The measurement takes an evaluation of its own at the points of the step before which it is made,
-once in many steps, so that a training step costs what it does with fixed weights.
+They start at 1 or at what is given. The measurement takes an evaluation of its own at the points of the step before
+which it is made, once in many steps, so that a training step costs what it does with fixed weights.
 """
 
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import Tensor
 
 from sciml.errors import ConfigError
-from sciml.pinn.base import Weighting
+from sciml.pinn.base import Weighting, check_names
 
 
 class Adaptive(Weighting):
     """A running average.
 
     Args:
+        weights: λ at the start by condition name; 1 for a condition that is not named.
         every: Steps from one measurement to the next.
         momentum: α, what stays of the old weights.
 
@@ -29,17 +30,20 @@ class Adaptive(Weighting):
 
     running: Tensor
 
-    def __init__(self, *, every: int, momentum: float) -> None:
+    def __init__(self, *, weights: Mapping[str, float] | None, every: int, momentum: float) -> None:
         super().__init__()
         if every < 1:
             raise ConfigError(f"weighting.every is {every}; it must be at least 1")
         if not 0 <= momentum < 1:
             raise ConfigError(f"weighting.momentum is {momentum:g}; it must be at least 0 and below 1")
+        self._first = dict(weights or {})
         self.every, self.momentum = every, momentum
 
     def prepare(self, conditions: Sequence[str]) -> None:
+        check_names("weighting.weights", self._first, conditions)
         self.conditions = tuple(conditions)
-        self.register_buffer("running", torch.ones(len(conditions), dtype=torch.float64))
+        first = [self._first.get(name, 1.0) for name in conditions]
+        self.register_buffer("running", torch.tensor(first, dtype=torch.float64))
 
     @abstractmethod
     def measure(self, residuals: Callable[[], dict[str, Tensor]], parameters: Sequence[Tensor]) -> tuple[Tensor, int]:

@@ -12,7 +12,7 @@ code lets 0.9 of them stay; the latter is the default here.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -25,13 +25,21 @@ class LearningRateAnnealing(Adaptive):
     """Weights against gradients that vanish beside those of the equation.
 
     Args:
+        weights: λ at the start by condition name; 1 for a condition that is not named.
         every: Steps from one measurement to the next.
         momentum: What stays of the old weights.
         equation: Name of the condition that is the equation, whose weight stays 1.
     """
 
-    def __init__(self, *, every: int = 10, momentum: float = 0.9, equation: str = "residual") -> None:
-        super().__init__(every=every, momentum=momentum)
+    def __init__(
+        self,
+        *,
+        weights: Mapping[str, float] | None = None,
+        every: int = 10,
+        momentum: float = 0.9,
+        equation: str = "residual",
+    ) -> None:
+        super().__init__(weights=weights, every=every, momentum=momentum)
         self.equation = equation
 
     def prepare(self, conditions: Sequence[str]) -> None:

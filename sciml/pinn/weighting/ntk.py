@@ -16,7 +16,7 @@ The traces are exact: sums of squares of the Jacobian of all residuals, from one
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -29,12 +29,13 @@ class NTK(Adaptive):
     """Equal traces of the tangent kernel.
 
     Args:
+        weights: λ at the start by condition name; 1 for a condition that is not named.
         every: Steps from one measurement to the next.
         momentum: What stays of the old weights.
     """
 
-    def __init__(self, *, every: int = 1000, momentum: float = 0.9) -> None:
-        super().__init__(every=every, momentum=momentum)
+    def __init__(self, *, weights: Mapping[str, float] | None = None, every: int = 1000, momentum: float = 0.9) -> None:
+        super().__init__(weights=weights, every=every, momentum=momentum)
 
     def measure(self, residuals: Callable[[], dict[str, Tensor]], parameters: Sequence[Tensor]) -> tuple[Tensor, int]:
         shapes: list[tuple[int, int]] = []  # points and components

@@ -77,11 +77,12 @@ def test_annealing_is_the_ratio_of_steepest_to_mean(case: Case) -> None:
 
 def test_the_average_runs(case: Case) -> None:
     at_once = measured(GradNorm(momentum=0.0), case)
-    slow = GradNorm(momentum=0.8)
+    slow = GradNorm(weights={"boundary": 7.0}, momentum=0.8)
     slow.prepare(NAMES)
     for k in range(1, 4):
         slow.adapt(*case)
-        expected = {name: 0.8**k + (1 - 0.8**k) * value for name, value in at_once.items()}
+        first = {"residual": 1.0, "initial": 1.0, "boundary": 7.0}
+        expected = {name: 0.8**k * first[name] + (1 - 0.8**k) * value for name, value in at_once.items()}
         assert {name: float(value) for name, value in slow.weights().items()} == pytest.approx(expected)
 
 
@@ -105,5 +106,7 @@ def test_bad_numbers_and_names() -> None:
         GradNorm(every=0)
     with pytest.raises(ConfigError, match=r"weighting.momentum is 1; it must be at least 0 and below 1"):
         NTK(momentum=1.0)
+    with pytest.raises(ConfigError, match=r"weighting.weights names inital; the conditions are residual, initial"):
+        NTK(weights={"inital": 100.0}).prepare(("residual", "initial"))
     with pytest.raises(ConfigError, match=r"weighting.equation names pde; the conditions are residual, initial"):
         LearningRateAnnealing(equation="pde").prepare(("residual", "initial"))
