@@ -1,9 +1,10 @@
-"""The residuals of a training step as one compiled function.
+"""A training step, forward and backward, as one compiled function.
 
-In Taylor mode a step is ordinary tensor arithmetic with one backward pass: it is traced once, for the sizes at hand,
-and handed to ``torch.compile``, which fuses what stands between the matrix products. Tracing (``make_fx``) runs the
-Python once, so that plans, problems and networks may be any Python. Networks that need nested differentiation are not
-compiled: no compiler of torch takes backward passes of backward passes.
+In Taylor mode the loss is ordinary tensor arithmetic. The loss terms *and* their gradient are traced once, for the
+sizes at hand (``make_fx`` runs the Python, so that plans, problems and networks may be any Python), and the whole is
+handed to ``torch.compile``, which fuses all that stands between the matrix products. That is faster than compiling
+the loss and leaving its backward pass to autograd: nothing is saved for later, and one call does it all. Networks that
+need nested differentiation are not compiled: they are the ones whose operations have no rule.
 """
 
 from __future__ import annotations
@@ -24,101 +25,128 @@ from sciml.pinn.jet import Jet
 log = logging.getLogger("sciml")
 Mode = Literal["auto", "always", "never"]
 Points = dict[str, Tensor]
-# What a compilation takes on two cores, in seconds, and what it saves of a step for each point, parameter and channel:
-# scripts/benchmarks/pinn_step prints both. On other machines they are a guess, and no more is at stake than seconds.
+# What a compilation takes on two cores, in seconds, and what it saves of a step for each point, parameter and channel
+# with its value: from scripts/benchmarks/pinn_step. On other machines they are a guess, and no more is at stake than
+# seconds.
 COMPILE_SECONDS = 30.0
-SAVED = {torch.float32: 1.1e-10, torch.float64: 2.0e-10}
+SAVED = {torch.float32: 1.5e-10, torch.float64: 2.5e-10}
 
 
-class Compiled:
-    """Evaluates residuals, compiled where that pays.
+class CompiledStep:
+    """Loss terms and their gradient, compiled where that pays.
 
     Args:
         evaluate: The residuals by condition of points by condition, of a field given by its jet.
         jet: The field.
+        interior: The condition whose residual's magnitude is wanted at each point.
         mode: ``auto`` compiles on a CPU if the time it saves in ``steps`` exceeds what compiling takes, by a fixed
             rule, so that a run that is resumed computes as it did; ``always``; ``never``.
         steps: Evaluations to come, in the whole run.
     """
 
-    def __init__(self, evaluate: Callable[[Jet, Points], Points], jet: Jet, *, mode: Mode, steps: int) -> None:
-        self._evaluate, self._jet, self._mode, self._steps = evaluate, jet, mode, steps
-        self._function: Callable[..., Points] | None = None
+    def __init__(
+        self, evaluate: Callable[[Jet, Points], Points], jet: Jet, *, interior: str, mode: Mode, steps: int
+    ) -> None:
+        self._field = _Field(jet, evaluate, interior)
+        self._jet, self._mode, self._steps = jet, mode, steps
+        self._function: Callable[..., tuple[Tensor, ...]] | None = None
         self._sizes: dict[str, torch.Size] = {}
         self._evaluations = 0
+        # As a step sees them: no graph is made, and an optimiser changes them in place.
+        self._names, parameters = zip(*self._field.named_parameters(), strict=True)
+        self._parameters: tuple[Tensor, ...] = parameters
 
-    def __call__(self, points: Points) -> Points:
-        """Residuals by condition, differentiable with respect to the field's parameters."""
+    def ready(self, points: Points) -> bool:
+        """Whether steps at as many points are compiled; decides, and compiles, at the first of that size."""
         if self._mode == "never":
-            return self._evaluate(self._jet, points)
+            return False
         sizes = {name: x.shape for name, x in points.items()}
         if sizes != self._sizes:
             self._sizes, self._function = sizes, None
-            if self._mode == "always" or self._pays(points):
-                self._function = self._compile(points)
-        if self._function is None:
-            return self._evaluate(self._jet, points)
+            saved = self._saves(points)
+            if self._mode == "always" or saved > COMPILE_SECONDS:
+                self._function = self._compile(points, saved)
+        return self._function is not None
+
+    def __call__(self, points: Points, weights: Tensor) -> tuple[Tensor, Tensor, tuple[Tensor, ...]]:
+        """One evaluation.
+
+        Args:
+            points: By condition, of the sizes that :meth:`ready` has seen.
+            weights: λ (number of conditions,), in the order of ``points``.
+
+        Returns:
+            The mean squared residuals (number of conditions,); the magnitude (n,) of the interior residual; the
+            gradients of Σ_c λ_c mean_c with respect to the parameters, in their order. None has a graph.
+        """
+        assert self._function is not None, "asked whether it is ready first"
         self._jet.evaluations += self._evaluations
-        return self._function(self._state(), points)
+        with torch.no_grad():
+            terms, magnitude, *gradients = self._function(*self._inputs(points, weights))
+        return terms, magnitude, tuple(gradients)
 
-    def _state(self) -> dict[str, Tensor]:
-        network = self._jet.network
-        return {**dict(network.named_parameters()), **dict(network.named_buffers())}
+    def _inputs(self, points: Points, weights: Tensor) -> tuple[Any, ...]:
+        return [p.detach() for p in self._parameters], list(self._field.buffers()), list(points.values()), weights
 
-    def _pays(self, points: Points) -> bool:
+    def _saves(self, points: Points) -> float:
         before = self._jet.evaluations
         with torch.no_grad():
-            self._evaluate(self._jet, {name: x[:1] for name, x in points.items()})
+            self._field({name: x[:1] for name, x in points.items()})
         self._jet.evaluations = before
         x = next(iter(points.values()))
         if self._jet.mode == "nested" or x.device.type != "cpu" or x.dtype not in SAVED:
-            return False
-        size = sum(p.numel() for p in self._jet.network.parameters()) * sum(len(x) for x in points.values())
-        saved = SAVED[x.dtype] * self._steps * size * (1 + self._jet.channels)
-        log.debug("compiling would save about %.0f s", saved)
-        return saved > COMPILE_SECONDS
+            return 0.0
+        size = sum(p.numel() for p in self._parameters) * sum(len(x.flatten(0, -2)) for x in points.values())
+        return SAVED[x.dtype] * self._steps * size * (1 + self._jet.channels)
 
-    def _compile(self, points: Points) -> Callable[..., Points] | None:
+    def _compile(self, points: Points, saved: float) -> Callable[..., tuple[Tensor, ...]] | None:
         start, before = time.monotonic(), self._jet.evaluations
-        log.info("compiling the training step")
+        why = f", which saves about {saved:.0f} s" if self._mode == "auto" else ""
+        log.warning("compiling the training step: some %.0f s%s", COMPILE_SECONDS, why)
+        names, buffers = list(points), [name for name, _ in self._field.named_buffers()]
 
-        def residuals(state: dict[str, Tensor], points: Points) -> Points:
-            return functional_call(_Field(self._jet, self._evaluate), _prefixed(state), (points,))
+        def step(
+            parameters: list[Tensor], others: list[Tensor], inputs: list[Tensor], weights: Tensor
+        ) -> tuple[Tensor, ...]:
+            with torch.enable_grad():
+                leaves = [p.requires_grad_() for p in parameters]
+                state = dict(zip((*self._names, *buffers), (*leaves, *others), strict=True))
+                residuals = functional_call(self._field, state, (dict(zip(names, inputs, strict=True)),))
+                terms = torch.stack([residuals[name].square().mean() for name in names])
+                gradients = torch.autograd.grad((weights * terms).sum(), leaves, materialize_grads=True)
+            magnitude = magnitude_of(residuals[self._field.interior])
+            return tuple(a.detach() for a in (terms, magnitude, *gradients))
 
+        x = next(iter(points.values()))
+        inputs = self._inputs(points, x.new_ones(len(points)))
+        function: Any = None
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # of the compiler, about itself
-                graph = make_fx(residuals)(self._state(), points)
-                # Gradients of several losses may be taken of one evaluation: no buffer is given away after the first.
-                import torch._functorch.config as functorch
-
-                functorch.donated_buffer = False
-                function: Any = torch.compile(graph, dynamic=False, fullgraph=True)
-                found = function(self._state(), points)
-                torch.stack([r.sum() for r in found.values()]).sum().backward()
+                graph = make_fx(step)(*inputs)
+                function = torch.compile(graph, dynamic=False, fullgraph=True)
+                with torch.no_grad():
+                    function(*inputs)
         except Exception as error:  # noqa: BLE001 - a compiler fails in many ways, none of which a run must die of
-            reason = str(error).strip().splitlines() or [type(error).__name__]
-            log.warning("the training step is not compiled: %s", reason[0])
+            lines = str(error).strip().splitlines() or [type(error).__name__]
+            log.warning("the training step is not compiled, and takes longer: %s", lines[0])
             function = None
-        for p in self._jet.network.parameters():
-            p.grad = None
-        self._evaluations = sum(len(x.flatten(0, -2)) for x in points.values())
-        self._jet.evaluations = before
-        if function is not None:
-            log.info("compiled in %.0f s", time.monotonic() - start)
+        self._evaluations, self._jet.evaluations = sum(len(x.flatten(0, -2)) for x in points.values()), before
+        log.debug("compiled in %.0f s", time.monotonic() - start)
         return function
+
+
+def magnitude_of(residual: Tensor) -> Tensor:
+    """|r| at each point (n,), from (n,) or (n, components)."""
+    return residual.abs() if residual.dim() == 1 else torch.linalg.vector_norm(residual, dim=1)
 
 
 class _Field(nn.Module):
     """A jet's network and the evaluation, as a module whose tensors can be replaced."""
 
-    def __init__(self, jet: Jet, evaluate: Callable[[Jet, Points], Points]) -> None:
+    def __init__(self, jet: Jet, evaluate: Callable[[Jet, Points], Points], interior: str) -> None:
         super().__init__()
-        self.network, self._jet, self._evaluate = jet.network, jet, evaluate
+        self.network, self.interior, self._jet, self._evaluate = jet.network, interior, jet, evaluate
 
     def forward(self, points: Points) -> Points:
         return self._evaluate(self._jet, points)
-
-
-def _prefixed(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    return {f"network.{name}": tensor for name, tensor in state.items()}

@@ -22,7 +22,7 @@ from sciml.loop import step_with
 from sciml.optimizer.base import ObjectiveOptimizer
 from sciml.parallel import check_network, check_rows, ranks
 from sciml.pinn.base import Collocation, Points, Problem, Weighting
-from sciml.pinn.compiled import Compiled, Mode
+from sciml.pinn.compiled import CompiledStep, Mode, magnitude_of
 from sciml.pinn.evaluation import check_derivatives, errors, solution_figures
 from sciml.pinn.jet import Jet
 from sciml.pinn.objective import PinnObjective
@@ -53,7 +53,7 @@ class Pinn(Trained):
         log_every: Steps between two records of the loss terms.
         val_every: Steps between two evaluations of the held-out loss, a multiple of ``log_every``.
         n_val: Interior points of the held-out loss and of the final residual.
-        compile: Whether a training step is compiled, see :class:`sciml.pinn.compiled.Compiled`.
+        compile: Whether a training step is compiled, see :class:`sciml.pinn.compiled.CompiledStep`.
         derivatives: ``taylor``, ``nested`` or ``auto``, see :class:`sciml.pinn.jet.Jet`.
 
     Raises:
@@ -117,7 +117,7 @@ class Pinn(Trained):
             weighting.prepare(self.conditions)
         check_derivatives(problem, self.network, {name: x[:7] for name, x in self.held_out.items()}, mode=derivatives)
         self._objective: PinnObjective | None = None
-        self._compiled: Compiled | None = None
+        self._compiled: CompiledStep | None = None
         self.register_load_state_dict_pre_hook(_fit_points)
 
     @property
@@ -145,6 +145,8 @@ class Pinn(Trained):
             self.take = self._step_with_objective
         elif isinstance(self.weighting, Direction):
             self.take = self._step_along_direction
+        elif ranks().size == 1:
+            self.take = self._step_with_gradient
         super().training_step(batch, batch_idx)
 
     def losses(self) -> tuple[Tensor, Terms]:
@@ -157,12 +159,6 @@ class Pinn(Trained):
         self._move(magnitude)
         self.backward_passes += 1
         return self.weigh(terms), terms
-
-    def _evaluate(self, points: Points) -> dict[str, Tensor]:
-        """Residuals at the training points, by the compiled function where there is one."""
-        if self._compiled is None:
-            return self.problem.residuals(self.jet, points)
-        return self._compiled(points)
 
     def scaled(self, residuals: dict[str, Tensor]) -> dict[str, Tensor]:
         """Training residuals with the weight of each point."""
@@ -177,8 +173,8 @@ class Pinn(Trained):
 
     def terms(self) -> tuple[Terms, Tensor]:
         """Mean squares by condition, and the interior residual's magnitude at each point."""
-        residuals = self._evaluate(self.points)
-        magnitude = _magnitude(residuals[self.problem.interior].detach())
+        residuals = self.problem.residuals(self.jet, self.points)
+        magnitude = magnitude_of(residuals[self.problem.interior].detach())
         return {name: r.square().mean() for name, r in self.scaled(residuals).items()}, magnitude
 
     def _adapt(self) -> None:
@@ -201,20 +197,48 @@ class Pinn(Trained):
         points = self.points[interior]
         if magnitude is None:
             with torch.no_grad():
-                magnitude = _magnitude(self.problem.residuals(self.jet, {interior: points})[interior])
+                magnitude = magnitude_of(self.problem.residuals(self.jet, {interior: points})[interior])
         self._buffers[f"points_{interior}"] = self.collocation(
             self.problem, self.jet, points, magnitude, self._generator
         )
         if self._objective is not None:
             self._objective.version += 1
 
+    def gradient(self) -> tuple[Tensor, Terms, Tensor]:
+        """Put the gradient of the loss at the present points into ``.grad``.
+
+        Returns:
+            The loss and its terms, without graph, and the interior residual's magnitude at each point.
+        """
+        self.backward_passes += 1
+        compiled, rule = self._compiled, self.weighting
+        if compiled is None or isinstance(rule, Direction) or not compiled.ready(self.points):
+            for p in self.network.parameters():
+                p.grad = None
+            with torch.enable_grad():
+                terms, magnitude = self.terms()
+                loss = self.weigh(terms)
+                loss.backward()
+            return loss.detach(), {name: term.detach() for name, term in terms.items()}, magnitude
+        weights = rule.weights()
+        stack = self._like.new_tensor([weights.get(name, 1.0) for name in self.conditions])
+        values, magnitude, gradients = compiled(self.points, stack)
+        for p, g in zip(self.network.parameters(), gradients, strict=True):
+            p.grad = g
+        return (stack * values).sum(), dict(zip(self.conditions, values.unbind(), strict=True)), magnitude
+
+    def _step_with_gradient(self, optimizer: Any) -> tuple[Tensor, Terms]:
+        self._adapt()
+        loss, terms, magnitude = self.gradient()
+        self._move(magnitude)
+        optimizer.step()
+        return loss, terms
+
     def _step_with_objective(self, optimizer: Any) -> tuple[Tensor, Terms]:
         objective = self._objective
         assert objective is not None, "made when training starts"
         self._adapt()
-        before = objective.passes
         loss = step_with(optimizer, objective)
-        self.backward_passes += objective.passes - before
         # The points were part of the function that the whole step was about; they move after it.
         if self.collocation.moves:
             self._move(None)
@@ -254,7 +278,7 @@ class Pinn(Trained):
         residuals = self.problem.residuals(self.jet, {name: group.share(x) for name, x in points.items()})
         # The mean over all points, as the sum over the ranks of what each share adds to it.
         added = [r.square().mean() * (len(r) / len(points[name])) for name, r in residuals.items()]
-        magnitude = _magnitude(residuals[self.problem.interior].detach())
+        magnitude = magnitude_of(residuals[self.problem.interior].detach())
         own = [*added, added[0].new_tensor(self.jet.evaluations - before)]
         everywhere = group.spread(magnitude, len(points[self.problem.interior]))
         total = group.total(torch.cat([torch.stack(own), everywhere]))
@@ -310,9 +334,14 @@ class Pinn(Trained):
             self._generator.set_state(self._generator_state.cpu())
         # Residuals are differences of derivatives: ten bits of mantissa (TF32) are too few for them.
         torch.set_float32_matmul_precision("highest")
-        if ranks().size == 1:
-            self._compiled = Compiled(
-                self.problem.residuals, self.jet, mode=self.compile_mode, steps=max(self.trainer.max_steps, 0)
+        plain = isinstance(self.weighting, Weighting) and not self.weighting.pointwise
+        if plain and ranks().size == 1 and type(self.collocation).gate is Collocation.gate:
+            self._compiled = CompiledStep(
+                self.problem.residuals,
+                self.jet,
+                interior=self.problem.interior,
+                mode=self.compile_mode,
+                steps=max(self.trainer.max_steps, 0),
             )
         self._objective = PinnObjective(self)
         self._objective.version = self._version
@@ -365,11 +394,6 @@ class Pinn(Trained):
             f"{trained:.2g} on the training points; more points, or a collocation that moves them, would help"
         )
         return [message]
-
-
-def _magnitude(residual: Tensor) -> Tensor:
-    """|r| at each point (n,), from (n,) or (n, components)."""
-    return residual.abs() if residual.dim() == 1 else torch.linalg.vector_norm(residual, dim=1)
 
 
 def _fit_points(module: nn.Module, state: dict[str, Tensor], prefix: str, *args: Any) -> None:

@@ -22,18 +22,17 @@ class PinnObjective(Objective):
 
     Attributes:
         latest: Terms of the last evaluation, without weights and graph.
-        passes: Backward passes so far.
     """
 
     def __init__(self, module: Pinn) -> None:
         super().__init__(module.network.parameters())
         self._module = module
         self.latest: dict[str, Tensor] = {}
-        self.passes = 0
 
     def __call__(self) -> Tensor:
-        self.passes += 1
-        return super().__call__()
+        self._weights()
+        loss, self.latest, _ = self._module.gradient()
+        return loss
 
     def terms(self) -> dict[str, Tensor]:
         terms, _ = self._module.terms()
@@ -49,7 +48,7 @@ class PinnObjective(Objective):
         return {name: r * (weights.get(name, 1.0) / r.numel()) ** 0.5 for name, r in found.items()}
 
     def rows(self) -> tuple[Tensor, Tensor]:
-        self.passes += 1
+        self._module.backward_passes += 1
         return super().rows()
 
     def _weights(self) -> dict[str, Any]:

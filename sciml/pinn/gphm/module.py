@@ -1,0 +1,200 @@
+r"""GP-HM: the values of a solution on a grid, under a Gaussian process whose spectrum is learned with them.
+
+The parameters are the covariance of each input (:mod:`sciml.pinn.gphm.kernel`), the values U on the grid, and the
+precisions τ of boundary values and equation; what is maximised is their log joint probability
+(:mod:`sciml.pinn.gphm.likelihood`).
+
+Source: Fang, Cooley, Long, Li, Kirby and Zhe, "Solving High Frequency and Multi-Scale PDEs with Gaussian Processes",
+ICLR 2024 (arXiv 2311.04465), sections 3 and 4. With ``values="trained"`` all parameters are trained together, as
+there. ``values="profiled"`` is not in the paper: U is not trained but is, in every step, the most probable one given
+the rest (:mod:`sciml.pinn.gphm.profile`), found by a linear solve; the gradient of the maximum over U is the partial
+gradient at that U, so the rest is trained as before, in hundreds of steps where joint training takes 10⁵ to 10⁶.
+On several axes the solve is iterative, warm-started at the last one, and may be cut short.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any, Literal, cast
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+
+from sciml.data.stream import stream
+from sciml.errors import ConfigError
+from sciml.pinn.evaluation import errors, solution_figures
+from sciml.pinn.gphm.field import ConditionalMean
+from sciml.pinn.gphm.kernel import SpectralMixture
+from sciml.pinn.gphm.likelihood import Covariance, negative_log_joint, observe
+from sciml.pinn.gphm.profile import most_probable
+from sciml.pinn.jet import Jet
+from sciml.pinn.problem.box import Box
+from sciml.trained import Trained, check_slots
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+# Held-out residual over the residual of the zero function, root mean squares, above which a row carries a warning.
+ALARM = 0.05
+
+
+class GpHm(Trained):
+    """A Gaussian process that solves an equation.
+
+    Args:
+        problem: Equation, and values on faces of its box.
+        kernel: Called with ``generator``, once an input.
+        optimizer: Called with the parameters.
+        scheduler: Called with the optimiser; stepped once an optimiser step.
+        points: Number of points of the grid along each input, by its name.
+        values: ``trained`` or ``profiled``.
+        jitter: ε, added to the diagonal of each input's covariance.
+        boundary_weight: λ, the weight of the boundary likelihood.
+        log_tau: log τ of both likelihoods at the start.
+        iterations: Most iterations of a profiled step on several axes; one axis never needs many.
+        log_every: Steps between two records of the loss terms.
+        val_every: Steps between two evaluations of the held-out residual, a multiple of ``log_every``.
+        n_val: Points of the held-out residual and of the final one.
+
+    Raises:
+        ConfigError: A slot is empty, a number is out of its range, or the problem is not one that GP-HM can solve
+            (:func:`sciml.pinn.gphm.likelihood.observe`).
+    """
+
+    held_out: Tensor
+    whitened: Tensor
+
+    def __init__(
+        self,
+        *,
+        problem: Box,
+        kernel: Callable[..., SpectralMixture],
+        optimizer: Callable[[Iterable[nn.Parameter]], Optimizer],
+        scheduler: Callable[[Optimizer], LRScheduler] | None = None,
+        points: dict[str, int],
+        values: Literal["trained", "profiled"] = "trained",
+        jitter: float = 1e-6,
+        boundary_weight: float = 200.0,
+        log_tau: float = 0.0,
+        iterations: int = 20,
+        log_every: int = 100,
+        val_every: int = 500,
+        n_val: int = 1000,
+    ) -> None:
+        super().__init__(optimizer=optimizer, scheduler=scheduler, log_every=log_every, val_every=val_every)
+        check_slots("pinn", kernel=kernel, optimizer=optimizer)
+        if values not in ("trained", "profiled"):
+            raise ConfigError(f"pinn.values is '{values}'; it must be trained or profiled")
+        for name, number in (("jitter", jitter), ("boundary_weight", boundary_weight), ("iterations", iterations)):
+            if number <= 0:
+                raise ConfigError(f"pinn.{name} is {number}; it must be positive")
+        if not isinstance(problem, Box) or problem.harmonics or problem.ansatz:
+            raise ConfigError("gphm takes a problem of Box with its conditions, without `periodic` and `ansatz`")
+        self.problem, self.profiled = problem, values == "profiled"
+        self.jitter, self.iterations, self.n_val = jitter, iterations, n_val
+        self.observations = observe(problem.equation, problem.conditions, dict(points), weight=boundary_weight)
+        generator = stream("pinn/kernel")
+        self.kernels = nn.ModuleList(kernel(generator=generator) for _ in self.observations.axes)
+        self.log_tau = nn.Parameter(torch.full((2,), float(log_tau), dtype=torch.float64))
+        zero = torch.zeros(self.observations.fixed.shape, dtype=torch.float64)
+        if self.profiled:
+            self.register_buffer("whitened", zero)
+        else:
+            self.values = nn.Parameter(zero)
+        self.register_buffer("held_out", problem.draw(n_val, stream("pinn/held-out", 0)).double())
+        self.solver_iterations = 0
+        self._alarms: list[str] = []
+
+    def _apply(self, *args: Any, **kwargs: Any) -> GpHm:
+        super()._apply(*args, **kwargs)
+        self.observations = self.observations.to(self.device)
+        return self
+
+    def _covariance(self) -> Covariance:
+        kernels = cast("list[SpectralMixture]", list(self.kernels))
+        return Covariance(kernels, self.observations.axes, self.observations.top, self.jitter)
+
+    def losses(self) -> tuple[Tensor, dict[str, Tensor]]:
+        """The negative log joint and its terms; in a profiled run at the most probable values."""
+        covariance = self._covariance()
+        if self.profiled:
+            self._buffers["whitened"], taken = most_probable(
+                covariance, self.observations, self.whitened, self.log_tau.detach(), iterations=self.iterations
+            )
+            self.solver_iterations += taken
+        values = covariance.values(self.whitened) if self.profiled else self.values
+        terms, gaps = negative_log_joint(covariance, self.observations, values, self.log_tau)
+        loss = terms["prior"] + terms["boundary"] + terms["equation"]
+        return loss, terms | {f"{name}_gap": gap for name, gap in gaps.items()}
+
+    def field(self) -> ConditionalMean:
+        """The conditional mean at present, without graph."""
+        with torch.no_grad():
+            covariance = self._covariance()
+            if self.profiled:
+                coefficients = covariance.from_whitened(self.whitened)
+            else:
+                coefficients, _ = covariance.coefficients(self.values)
+        kernels = cast("list[SpectralMixture]", list(self.kernels))
+        return ConditionalMean(kernels, self.observations.axes, coefficients)
+
+    @property
+    def _jet(self) -> Jet:
+        # It is asked for what a Jet is asked for there, values and derivatives of a field.
+        return cast("Jet", self.field())
+
+    def held_out_metrics(self) -> dict[str, float]:
+        """Mean square of the equation's residual on points that are not on the grid."""
+        return {"val/loss": float(self.problem.equation.residual(self.field(), self.held_out).square().mean())}
+
+    def test_step(self, batch: int, batch_idx: int) -> None:
+        with torch.inference_mode(False):
+            self.log_dict(errors(self.problem, self._jet, self.held_out, n=self.n_val), batch_size=1)
+
+    def on_fit_end(self) -> None:
+        equation, zero = self.problem.equation, torch.zeros_like(self.field().coefficients)
+        kernels = [SpectralMixture(components=1).to(self.device) for _ in self.observations.axes]
+        nothing = ConditionalMean(kernels, self.observations.axes, zero)
+        left, whole = (
+            float(equation.residual(field, self.held_out).square().mean().sqrt()) for field in (self.field(), nothing)
+        )
+        if left > ALARM * whole:
+            message = (
+                "NOT SOLVED BETWEEN THE POINTS OF THE GRID: the residual (root mean square) is "
+                f"{left:.2g} there, and {whole:.2g} for the zero function; more pinn.points, other frequencies of the "
+                "kernel, or more steps would help"
+            )
+            self._alarms = [message]
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint["gphm"] = {"solver_iterations": self.solver_iterations}
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        self.solver_iterations = checkpoint["gphm"]["solver_iterations"]
+
+    def cost(self) -> dict[str, int]:
+        """Iterations of conjugate gradients."""
+        return {"solver_iterations": self.solver_iterations}
+
+    def warnings(self) -> list[str]:
+        """Says when the equation is met on the grid only."""
+        return self._alarms
+
+    def figures(self) -> dict[str, Figure]:
+        """Solution, reference and error, and the spectrum that was learned."""
+        from sciml.pinn.gphm.figure import solution, spectrum
+
+        if len(self.observations.axes) == 1:
+            ((name, x),) = self.problem.axes.items()
+            line = x.unsqueeze(-1)
+            mean = self.field()(line.to(self.held_out)).cpu()
+            found = {"u": solution(name, x, mean.squeeze(-1), self.problem.reference(line).squeeze(-1))}
+        else:
+            found = solution_figures(self.problem, self._jet, self.held_out)
+        lines = {
+            name: (kernel.mu.detach().abs().cpu(), kernel.log_weight.detach().exp().cpu())
+            for name, kernel in zip(self.problem.axes, cast("list[SpectralMixture]", list(self.kernels)), strict=True)
+        }
+        return {**found, "spectrum": spectrum(lines)}
