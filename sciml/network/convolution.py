@@ -15,7 +15,7 @@ from typing import ClassVar
 from torch import Tensor, nn
 
 from sciml.errors import ConfigError
-from sciml.network.mlp import ACTIVATIONS
+from sciml.network.layer import ACTIVATIONS
 
 
 class Convolution(nn.Module):

@@ -1,26 +1,18 @@
 """Multilayer perceptron: u(x) = W_L φ(W_{L-1} φ(... φ(W_1 x + b_1) ...) + b_{L-1}) + b_L.
 
 The network of most physics-informed papers (Raissi, Perdikaris and Karniadakis 2019,
-doi:10.1016/j.jcp.2018.10.045, section 3). Inputs enter unscaled. Weights and biases start from
-torch's default, U(-1/√n, 1/√n) with n the number of inputs of the layer, for every activation; papers
-that start from Glorot's normal distribution differ.
+doi:10.1016/j.jcp.2018.10.045, section 3). Inputs enter unscaled. Weights and biases start from torch's
+default for every activation, or as most of those papers have it from Glorot's normal distribution:
+see :mod:`sciml.network.layer`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from itertools import pairwise
 
-import torch
 from torch import Tensor, nn
 
-from sciml.errors import ConfigError
-
-ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
-    "tanh": torch.tanh,
-    "sine": torch.sin,
-    "silu": nn.functional.silu,
-}
+from sciml.network.layer import activation_of, check_sizes, linear
 
 
 class MLP(nn.Module):
@@ -32,28 +24,32 @@ class MLP(nn.Module):
         width: Units in each hidden layer.
         depth: Number of hidden layers, at least 1.
         activation: ``tanh``, ``sine`` or ``silu``.
+        init: ``torch`` or ``glorot``.
 
     Attributes:
         pointwise: Each point is mapped on its own, so that the network can be a field.
 
     Raises:
-        ConfigError: Unknown activation, or a width or depth below 1.
+        ConfigError: Unknown activation or start, or a width or depth below 1.
     """
 
     pointwise = True
 
     def __init__(
-        self, in_features: int, out_features: int, *, width: int, depth: int, activation: str = "tanh"
+        self,
+        in_features: int,
+        out_features: int,
+        *,
+        width: int,
+        depth: int,
+        activation: str = "tanh",
+        init: str = "torch",
     ) -> None:
         super().__init__()
-        if activation not in ACTIVATIONS:
-            raise ConfigError(f"network.activation: unknown '{activation}'; one of {', '.join(sorted(ACTIVATIONS))}")
-        for name, number in (("width", width), ("depth", depth)):
-            if number < 1:
-                raise ConfigError(f"network.{name} is {number}; it must be at least 1")
+        self.activation = activation_of(activation)
+        check_sizes(width=width, depth=depth)
         sizes = [in_features, *[width] * depth, out_features]
-        self.layers = nn.ModuleList(nn.Linear(n, m) for n, m in pairwise(sizes))
-        self.activation = ACTIVATIONS[activation]
+        self.layers = nn.ModuleList(linear(n, m, init) for n, m in pairwise(sizes))
 
     def forward(self, x: Tensor) -> Tensor:
         """Values (..., out_features) at points (..., in_features)."""

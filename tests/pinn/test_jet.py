@@ -8,7 +8,8 @@ from torch import Tensor, nn
 
 from sciml.equation.operator import Operator, laplacian, partials
 from sciml.network.inputs import Inputs
-from sciml.network.mlp import ACTIVATIONS, MLP
+from sciml.network.layer import ACTIVATIONS
+from sciml.network.mlp import MLP
 from sciml.pinn.jet import Jet
 from sciml.taylor import Unsupported
 
