@@ -116,13 +116,15 @@ class GpHm(Trained):
         kernels = cast("list[SpectralMixture]", list(self.kernels))
         return Covariance(kernels, self.observations.axes, self.observations.top, self.jitter)
 
+    def _profile(self, covariance: Covariance) -> tuple[Tensor, int]:
+        log_tau = self.log_tau.detach()
+        return most_probable(covariance, self.observations, self.whitened, log_tau, iterations=self.iterations)
+
     def losses(self) -> tuple[Tensor, dict[str, Tensor]]:
         """The negative log joint and its terms; in a profiled run at the most probable values."""
         covariance = self._covariance()
         if self.profiled:
-            self._buffers["whitened"], taken = most_probable(
-                covariance, self.observations, self.whitened, self.log_tau.detach(), iterations=self.iterations
-            )
+            self._buffers["whitened"], taken = self._profile(covariance)
             self.solver_iterations += taken
         values = covariance.values(self.whitened) if self.profiled else self.values
         terms, gaps = negative_log_joint(covariance, self.observations, values, self.log_tau)
@@ -134,7 +136,8 @@ class GpHm(Trained):
         with torch.no_grad():
             covariance = self._covariance()
             if self.profiled:
-                coefficients = covariance.from_whitened(self.whitened)
+                # The last optimiser step has changed the covariance, and with it the most probable values.
+                coefficients = covariance.from_whitened(self._profile(covariance)[0])
             else:
                 coefficients, _ = covariance.coefficients(self.values)
         kernels = cast("list[SpectralMixture]", list(self.kernels))
@@ -154,11 +157,12 @@ class GpHm(Trained):
             self.log_dict(errors(self.problem, self._jet, self.held_out, n=self.n_val), batch_size=1)
 
     def on_fit_end(self) -> None:
-        equation, zero = self.problem.equation, torch.zeros_like(self.field().coefficients)
+        equation, solution = self.problem.equation, self.field()
+        zero = torch.zeros_like(solution.coefficients)
         kernels = [SpectralMixture(components=1).to(self.device) for _ in self.observations.axes]
         nothing = ConditionalMean(kernels, self.observations.axes, zero)
         left, whole = (
-            float(equation.residual(field, self.held_out).square().mean().sqrt()) for field in (self.field(), nothing)
+            float(equation.residual(field, self.held_out).square().mean().sqrt()) for field in (solution, nothing)
         )
         if left > ALARM * whole:
             message = (

@@ -1,0 +1,96 @@
+"""Functions with high and mixed frequencies, and their second derivatives: solutions to make equations from.
+
+Source: Fang et al. 2024 (arXiv 2311.04465), section 6; ``run_1d.sh``, ``run_2d.sh`` and ``config/`` of the authors'
+code for the domains. ``multi_scale`` has cos(100x) as those files say; the code itself has sin(100x) there.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from sciml.errors import ConfigError
+
+Function = Callable[[Tensor], Tensor]
+
+
+@dataclass(frozen=True)
+class Profile:
+    """A function of one variable on [0, length].
+
+    Args:
+        value: u.
+        second: u''.
+        length: Length of the interval on which the paper has it.
+    """
+
+    value: Function
+    second: Function
+    length: float
+
+
+def _wave(k: float, *, cosine: bool = False) -> tuple[Function, Function]:
+    f = torch.cos if cosine else torch.sin
+    return (lambda x: f(k * x)), (lambda x: -(k**2) * f(k * x))
+
+
+def _mix(*terms: tuple[float, tuple[Function, Function]], length: float) -> Profile:
+    def part(which: int) -> Function:
+        return lambda x: sum((c * wave[which](x) for c, wave in terms[1:]), start=terms[0][0] * terms[0][1][which](x))
+
+    return Profile(part(0), part(1), length)
+
+
+def _growing(k: float) -> tuple[Function, Function]:
+    return (
+        lambda x: x * torch.sin(k * x),
+        lambda x: 2 * k * torch.cos(k * x) - k**2 * x * torch.sin(k * x),
+    )
+
+
+_parabola: tuple[Function, Function] = (lambda x: (x - 0.5).square()), (lambda x: torch.full_like(x, 2.0))
+
+# sin px cos qx = ½ sin (p+q)x + ½ sin (p-q)x
+PROFILES = {
+    "single": _mix((1.0, _wave(100)), length=2 * math.pi),
+    "growing": _mix((1.0, _growing(200)), length=2 * math.pi),
+    "modulated": _mix((0.5, _wave(106)), (0.5, _wave(-94)), length=2 * math.pi),
+    "multi_scale": _mix((1.0, _wave(1)), (0.1, _wave(20)), (0.05, _wave(100, cosine=True)), length=1.0),
+    "parabola": _mix((1.0, _wave(500)), (-2.0, _parabola), length=1.0),
+}
+
+# Of one variable each: u(x, y) = Σ_k a_k(x) b_k(y).
+_slow = _mix((0.5, _wave(26)), (0.5, _wave(-14)), length=2 * math.pi)
+_mixed = _mix((1.0, _wave(1)), (0.1, _wave(20)), (1.0, _wave(100, cosine=True)), length=1.0)
+_one = Profile(torch.ones_like, torch.zeros_like, 2 * math.pi)
+SURFACES = {
+    "single": ((PROFILES["single"], PROFILES["single"]),),
+    "sum": ((_slow, _one), (_one, _slow)),
+    "multi_scale": ((_mixed, _mixed),),
+}
+
+
+def profile(name: str) -> Profile:
+    """The profile of that name.
+
+    Raises:
+        ConfigError: There is none.
+    """
+    if name not in PROFILES:
+        raise ConfigError(f"equation.solution is '{name}'; it must be one of {', '.join(PROFILES)}")
+    return PROFILES[name]
+
+
+def surface(name: str) -> tuple[tuple[Profile, Profile], ...]:
+    """The pairs (a_k, b_k) of the surface of that name.
+
+    Raises:
+        ConfigError: There is none.
+    """
+    if name not in SURFACES:
+        raise ConfigError(f"equation.solution is '{name}'; it must be one of {', '.join(SURFACES)}")
+    return SURFACES[name]

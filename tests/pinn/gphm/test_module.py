@@ -1,0 +1,138 @@
+"""Training: an equation is solved, both kinds of training descend the same function, and a run goes on bit for bit."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import cast
+
+import pytest
+import torch
+from lightning.pytorch import Trainer
+
+from sciml.equation.poisson1d import Poisson1d
+from sciml.errors import ConfigError
+from sciml.pinn.condition import Dirichlet
+from sciml.pinn.gphm.kernel import SpectralMixture
+from sciml.pinn.gphm.module import GpHm
+from sciml.pinn.problem.box import Box
+
+
+def build(*, solution: str = "multi_scale", n: int = 60, **settings) -> GpHm:
+    problem = Box(equation=Poisson1d(solution=solution), conditions={"boundary": Dirichlet(n=2)}, grid={"x": 301})
+    return GpHm(
+        **{
+            "problem": problem,
+            "kernel": partial(SpectralMixture, components=12, frequency=20.0),
+            "optimizer": partial(torch.optim.Adam, lr=0.1),
+            "points": {"x": n},
+            "values": "profiled",
+            "log_every": 5,
+            "val_every": 10,
+            "n_val": 50,
+            **settings,
+        }
+    )
+
+
+def kernels(module: GpHm) -> list[SpectralMixture]:
+    return cast("list[SpectralMixture]", list(module.kernels))
+
+
+def trainer(steps: int) -> Trainer:
+    return Trainer(
+        max_steps=steps,
+        accelerator="cpu",
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+    )
+
+
+def test_a_multi_scale_equation_is_solved() -> None:
+    module = build(n=80)
+    fit = trainer(90)
+    fit.fit(module)
+    (metrics,) = fit.test(module, verbose=False)
+    assert metrics["rel_l2"] < 1e-4
+    assert not module.warnings()
+    assert module.cost()["solver_iterations"] >= 60
+    (kernel,) = kernels(module)
+    found = kernel.mu[kernel.log_weight.argsort(descending=True)[:6]].detach().abs()
+    assert (found - 100 / 6.283185307).abs().min() < 0.5, "the highest frequency of the solution is found"
+
+
+def test_the_gradient_of_the_profile_is_that_of_the_maximum() -> None:
+    """dF/dθ of F(θ) = min_U joint, by differences, is the gradient that a step uses: U needs no derivative."""
+    module = build(n=12, boundary_weight=3.0, jitter=1e-2)
+    loss, _ = module.losses()
+    loss.backward()
+    (kernel,) = kernels(module)
+    mu = kernel.mu
+    assert mu.grad is not None
+    for index in (3, 7):
+        sides = []
+        for h in (1e-5, -1e-5):
+            with torch.no_grad():
+                mu[index] += h
+                sides.append(module.losses()[0])
+                mu[index] -= h
+        difference = float((sides[0] - sides[1]).detach()) / 2e-5
+        assert float(mu.grad[index]) == pytest.approx(difference, rel=1e-5)
+
+
+def test_joint_training_starts_on_the_same_function() -> None:
+    """Given the profiled values, joint training has the same loss and slopes, and no slope in the values."""
+    profiled = build(n=20)
+    loss, _ = profiled.losses()
+    loss.backward()
+    joint = build(n=20, values="trained")
+    with torch.no_grad():
+        joint.values.copy_(profiled._covariance().values(profiled.whitened))
+    whole, _ = joint.losses()
+    whole.backward()
+    torch.testing.assert_close(whole, loss, rtol=1e-9, atol=0)
+    for a, b in zip(joint.kernels.parameters(), profiled.kernels.parameters(), strict=True):
+        torch.testing.assert_close(a.grad, b.grad, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("values", ["trained", "profiled"])
+def test_an_interrupted_run_goes_on_bit_for_bit(values: str, tmp_path: Path) -> None:
+    whole = build(n=20, values=values)
+    trainer(20).fit(whole)
+    first = build(n=20, values=values)
+    fit = trainer(10)
+    fit.fit(first)
+    fit.save_checkpoint(tmp_path / "half.ckpt")
+    second = build(n=20, values=values)
+    trainer(20).fit(second, ckpt_path=tmp_path / "half.ckpt", weights_only=True)
+    for key, value in whole.state_dict().items():
+        assert torch.equal(second.state_dict()[key], value), key
+    assert whole.cost() == second.cost()
+
+
+def test_what_is_met_on_the_grid_only_is_said() -> None:
+    module = build(solution="parabola", n=30)
+    trainer(10).fit(module)
+    assert "BETWEEN THE POINTS" in module.warnings()[0]
+
+
+def test_figures() -> None:
+    module = build(n=20)
+    module.losses()
+    assert set(module.figures()) == {"u", "spectrum"}
+
+
+@pytest.mark.parametrize(
+    ("bad", "says"),
+    [
+        ({"values": "fixed"}, "pinn.values"),
+        ({"jitter": 0.0}, "pinn.jitter"),
+        ({"points": {"t": 20}}, "pinn.points"),
+        ({"kernel": None}, "pinn.kernel"),
+    ],
+)
+def test_wrong_settings_are_named(bad: dict, says: str) -> None:
+    with pytest.raises(ConfigError, match=says):
+        build(**bad)
