@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import signal
 from importlib.resources import files
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -96,19 +97,36 @@ def family(name: str) -> str:
 
 
 SMALL_GRID = ["pinn.problem.grid.x=32", "pinn.problem.grid.t=17", "pinn.n_val=50", "pinn.n_points=100"]
-TRAINED = [("daw2023r3/convection", f"optimizer={name}") for name in named("optimizer")]
-TRAINED += [("daw2023r3/convection", f"pinn/collocation={name}") for name in named("pinn/collocation")]
-TRAINED += [("baseline/heat", "optimizer=adam")]
+# Collocations and weightings do not see each other: two of them in one run.
+PAIRS = list(zip_longest(named("pinn/collocation"), named("pinn/weighting"), fillvalue="fixed"))
+TRAINED = [("daw2023r3/convection", (f"optimizer={name}",)) for name in named("optimizer")]
+TRAINED += [("daw2023r3/convection", (f"pinn/collocation={a}", f"pinn/weighting={b}")) for a, b in PAIRS]
+TRAINED += [("baseline/heat", ("optimizer=adam",))]
+# What acts once in many steps acts in a short run too.
+OFTEN = {"every:": "every=3", "pool:": "pool=200"}
 
 
-@pytest.mark.parametrize(("name", "choice"), TRAINED)
+def often(choice: str) -> list[str]:
+    """The overrides for what a choice of a PINN slot brings, and does not have of what the experiment sets."""
+    slot, option = choice.split("=")
+    if not slot.startswith("pinn/"):
+        return []
+    text, key = files("sciml.conf").joinpath(f"{slot}/{option}.yaml").read_text(), slot.replace("/", ".")
+    found = [f"{key}.{value}" for name, value in OFTEN.items() if f"\n{name}" in text]
+    return [*found, f"~{key}.weights"] if slot == "pinn/weighting" and "\nweights:" not in text else found
+
+
+@pytest.mark.parametrize(("name", "choices"), TRAINED, ids=lambda v: v if isinstance(v, str) else ",".join(v))
 def test_interrupted_run_goes_on_bit_for_bit(
-    name: str, choice: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    name: str, choices: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    key = family(name)
+    short = [f"{key}.log_every=4", f"{key}.val_every=4", "trainer.max_steps=12"]
+    short += SMALL_GRID if key == "pinn" else []
+    short += [override for choice in choices for override in often(choice)]
+
     def asked(outputs: Path) -> Request:
-        key = family(name)
-        short = [f"{key}.log_every=4", f"{key}.val_every=4", "trainer.max_steps=12"]
-        return request(name, outputs, choice, *short, *(SMALL_GRID if key == "pinn" else []))
+        return request(name, outputs, *choices, *short)
 
     whole = execute(asked(tmp_path / "whole"))
     steps: list[int] = []
