@@ -6,11 +6,13 @@ Learned methods use the residual, tables and data sets use the reference.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
+from sciml.equation.classical import chebyshev, on_grid
 from sciml.equation.operator import Operator
 
 
@@ -84,6 +86,23 @@ class Equation(ABC):
             NotImplementedError: The equation has none.
         """
         raise NotImplementedError(f"{type(self).__name__} has no ansatz that meets its conditions exactly")
+
+    def classical(self, axes: Sequence[Tensor]) -> Tensor:
+        """What a textbook method makes of the equation, for comparison with learned ones.
+
+        Args:
+            axes: An equidistant grid, one axis (n_i,) an input, in float64; a periodic axis leaves out its upper end.
+
+        Returns:
+            (product of the n_i, m), the last axis fastest. Unless an equation says otherwise, a stationary equation is
+            solved by polynomials of degree 16 in each input, see :func:`sciml.equation.classical.chebyshev`.
+
+        Raises:
+            NotImplementedError: The equation has no such solver.
+        """
+        if isinstance(self, Evolution):
+            raise NotImplementedError(f"{type(self).__name__} has no classical solver")
+        return on_grid(chebyshev(self, 16), axes)
 
 
 class Evolution(Equation):

@@ -15,6 +15,7 @@ value is taken out. At ν = 0.01/π 100 nodes agree with 400 and 800 nodes to 5e
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
 
@@ -24,6 +25,7 @@ from scipy.special import roots_hermite
 from torch import Tensor
 
 from sciml.equation.base import Evolution, Field
+from sciml.equation.classical import runge_kutta
 from sciml.equation.operator import partials
 
 
@@ -61,6 +63,20 @@ class Burgers(Evolution):
     def ansatz(self, free: Any, x: Any) -> Any:
         """−sin πx + t free, for a free that is periodic in x: u(t, ±1) = 0 follows, as −sin πx is odd."""
         return x[:, :1] * free - torch.sin(math.pi * x[:, 1:])
+
+    def classical(self, axes: Sequence[Tensor]) -> Tensor:
+        """Second differences of u²/2 and u on four times the intervals of the grid, Runge-Kutta as far as stable."""
+        dx = float(axes[1][1] - axes[1][0]) / 4
+        along = np.linspace(-1, 1, round(2 / dx) + 1)  # both ends, one of which a periodic grid leaves out
+
+        def slope(_: float, u: np.ndarray) -> np.ndarray:
+            found = np.zeros_like(u)
+            flux = u**2 / 2
+            found[1:-1] = self.nu / dx**2 * np.diff(u, 2) - (flux[2:] - flux[:-2]) / (2 * dx)
+            return found
+
+        u = runge_kutta(slope, -np.sin(math.pi * along), axes[0].numpy(), min(0.5 * dx**2 / self.nu, dx))
+        return torch.from_numpy(u[:, ::4][:, : len(axes[1])].copy()).reshape(-1, 1)
 
     def reference(self, x: Tensor) -> Tensor:
         """The quotient of Gauss-Hermite sums at ``x`` (n, 2): (n, 1), float64."""

@@ -10,12 +10,14 @@ Source: Krishnapriyan, Gholami, Zhe, Kirby and Mahoney, NeurIPS 2021 (arXiv 2109
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from sciml.equation.base import Evolution, Field
+from sciml.equation.classical import runge_kutta
 from sciml.equation.operator import partials
 
 
@@ -46,6 +48,12 @@ class Reaction(Evolution):
     def ansatz(self, free: Any, x: Any) -> Any:
         """It is h + t free; the boundary's values are not built in."""
         return _bell(x[:, 1:]) + x[:, :1] * free
+
+    def classical(self, axes: Sequence[Tensor]) -> Tensor:
+        """Runge-Kutta at every place, with steps of at most 1/100."""
+        start = self.initial(torch.stack([axes[1], axes[1]], dim=1))[:, 0].numpy()
+        u = runge_kutta(lambda _, u: self.rho * u * (1 - u), start, axes[0].numpy(), 0.01)
+        return torch.from_numpy(u).reshape(-1, 1)
 
     def reference(self, x: Tensor) -> Tensor:
         """The solution at ``x`` (n, 2): (n, 1), float64."""

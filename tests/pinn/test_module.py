@@ -11,6 +11,7 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
 from pinn_problems import convection
 
+from sciml.equation.kdv import KdVSolitons
 from sciml.errors import ConfigError
 from sciml.network.mlp import MLP
 from sciml.pinn.base import Collocation
@@ -18,6 +19,7 @@ from sciml.pinn.baseline import Baseline
 from sciml.pinn.collocation.fixed import Fixed
 from sciml.pinn.collocation.r3 import R3
 from sciml.pinn.module import Pinn
+from sciml.pinn.problem.box import Box
 from sciml.pinn.weighting.fixed import Fixed as FixedWeights
 
 N, N_X, N_T = 64, 16, 11
@@ -204,8 +206,20 @@ def test_floor_and_ceiling(predict: str, expected: float) -> None:
 
 
 def test_a_baseline_that_does_not_exist() -> None:
-    with pytest.raises(ConfigError, match="'zero'; it must be mean or reference"):
+    with pytest.raises(ConfigError, match="'zero'; it must be mean, classical or reference"):
         Baseline(problem=convection(n_x=4, n_t=4), predict="zero")
+    solitons = Box(equation=KdVSolitons(), conditions={}, grid={"t": 4, "x": 4})
+    with pytest.raises(ConfigError, match="KdVSolitons has no classical solver"):
+        Baseline(problem=solitons, predict="classical")
+
+
+def test_a_classical_solver_is_judged_on_the_grid_and_timed() -> None:
+    module = Baseline(problem=convection(beta=1.0, n_x=64, n_t=21), predict="classical")
+    (metrics,) = trainer(1).test(module, verbose=False)
+    assert 1e-6 < metrics["rel_l2"] < 1e-2, "second order"
+    assert "residual" not in metrics
+    assert module.cost()["solver_seconds"] >= 0
+    assert list(module.figures())
 
 
 def test_figures() -> None:
