@@ -22,12 +22,23 @@ formulas these are. BFGS scales its first H by :math:`1/h` (Nocedal and Wright, 
 
 Where this differs: where a is zero to rounding, as it always is for a single parameter, the update is BFGS, scaled.
 
-H is one matrix that is changed in place: s and w span all that is added, so one product of rank two does it. A step
-costs two products with a vector and this one; no matrix is copied.
+H itself is not kept: on small losses its eigenvalues spread over more than 13 orders of magnitude, and rounding makes
+it indefinite. Kept is a factor, :math:`H = J J^T`, which is positive whatever is rounded, with the root of the spread.
+With :math:`q = J^T y` and :math:`p = -\alpha J^T g`, so that :math:`J q = w` and :math:`J p = s`, the update happens in
+the plane of q and p. For the orthonormal basis Q of that plane whose first vector is :math:`q/|q|`, and
+:math:`(p_1, p_2)` the coordinates of p, v has the coordinates :math:`(0, \rho p_2)`, and the formulas become
+
+.. math:: J \leftarrow J\,\Big(\frac{I}{\sqrt\tau} + Q \Big(L - \frac{I}{\sqrt\tau}\Big) Q^T\Big), \qquad
+          L = \begin{pmatrix} \sqrt\rho\,p_1 & 0 \\ \sqrt\rho\,p_2 & \sqrt{h b/\sigma\tau} \end{pmatrix}, \qquad
+          a = \rho^2 |q|^2 p_2^2,
+
+in which nothing cancels. A step takes four products of J with a vector or two and one change of J in place.
 """
 
 from __future__ import annotations
 
+import math
+from abc import abstractmethod
 from typing import final
 
 import torch
@@ -35,70 +46,78 @@ from torch import Tensor
 
 from sciml.optimizer.quasi_newton import QuasiNewton
 
-CHECKED_EVERY = 100  # updates between two factorisations of H that see whether it is still positive definite
+PARALLEL = 1e-7  # sines below which q and p count as parallel: a is zero to rounding then
 
 
 class DenseQuasiNewton(QuasiNewton):
     """What BFGS and the self-scaled Broyden method share."""
 
-    def coefficients(self, h: float, b: float, n: int, first: bool) -> tuple[float, float]:
-        """(phi, tau) of the update.
+    @abstractmethod
+    def scales(self, h: float, b: float, a: float, first: bool) -> tuple[float, float]:
+        """(σ, τ) of the update.
 
         Args:
             h: yᵀ H y / yᵀ s.
             b: sᵀ H⁻¹ s / yᵀ s.
-            n: Number of parameters.
+            a: h b − 1, not negative; exactly zero where it is zero to rounding.
             first: Whether H is still the identity.
         """
-        raise NotImplementedError
+
+    @property
+    def inverse_hessian(self) -> Tensor:
+        """H, (P, P)."""
+        factor = self.memory["factor"]
+        return factor @ factor.T
 
     def blank(self) -> bool:
         return self.memory.get("updates", 0) == 0
 
     def forget(self) -> None:
-        memory = self.memory
-        if "inverse" in memory:
-            memory["inverse"].zero_().fill_diagonal_(1)
-        memory["updates"] = memory["unchecked"] = 0
+        self.memory["updates"] = 0
 
     def direction(self, gradient: Tensor) -> Tensor:
-        return -gradient if self.blank() else torch.mv(self.memory["inverse"], gradient).neg_()
+        if self.blank():
+            return -gradient
+        factor = self.memory["factor"]
+        return torch.mv(factor, torch.mv(factor.T, gradient)).neg_()
 
     def update(self, s: Tensor, y: Tensor, gradient: Tensor, step: float) -> None:
-        memory, n = self.memory, len(s)
-        if "inverse" not in memory:
-            memory["inverse"] = torch.eye(n, dtype=s.dtype, device=s.device)
-            memory["updates"] = memory["unchecked"] = 0
-        inverse = memory["inverse"]
-        w = y if self.blank() else torch.mv(inverse, y)
-        rho = 1 / float(s @ y)
-        ywy = float(y @ w)
-        phi, tau = self.coefficients(ywy * rho, -step * rho * float(s @ gradient), n, self.blank())
-        # H/τ + [w s] C [w s]ᵀ; ([w s] C) is narrow, so that all of it is one pass over H.
-        ends = torch.stack([w, s], dim=1)
-        across = -phi * rho / tau
-        core = ends.new_tensor([[(phi - 1) / (ywy * tau), across], [across, phi * ywy * rho * rho / tau + rho]])
-        inverse.addmm_(ends @ core, ends.T, beta=1 / tau)
-        memory["updates"] += 1
-        memory["unchecked"] += 1
-
-    def new_function(self) -> None:
         memory = self.memory
-        if self.blank() or memory["unchecked"] < CHECKED_EVERY:
+        first = self.blank()
+        if first:
+            memory["factor"], memory["updates"] = torch.eye(len(s), dtype=s.dtype, device=s.device), 0
+        factor = memory["factor"]
+        q, p = torch.mv(factor.T, y), torch.mv(factor.T, gradient).mul_(-step)
+        length, p1 = float(q.norm()), 0.0
+        if length > 0:
+            q = q / length
+            p1 = float(q @ p)
+        if not p1 > 0:  # yᵀ s, which was positive, has drowned in rounding errors
             return
-        memory["unchecked"] = 0
-        inverse = memory["inverse"]
-        inverse.add_(inverse.T.clone()).mul_(0.5)
-        if int(torch.linalg.cholesky_ex(inverse).info):
-            self.say("indefinite", "H has lost its positive definiteness; restarting along -g")
-            self.forget()
+        rest = torch.sub(p, q, alpha=p1)
+        rest = torch.sub(rest, q, alpha=float(q @ rest))
+        p2 = float(rest.norm())
+        plane = p2 > PARALLEL * p1
+        p2 = p2 if plane else 0.0
+        rho = 1 / (length * p1)
+        h, b, a = rho * length**2, rho * (p1**2 + p2**2), (rho * length * p2) ** 2
+        sigma, tau = self.scales(h, b, a, first)
+        shrink = 1 / math.sqrt(tau)
+        basis = torch.stack([q, rest / p2] if plane else [q], dim=1)
+        change = [
+            [math.sqrt(rho) * p1 - shrink, 0.0],
+            [math.sqrt(rho) * p2, math.sqrt((1 + a) / (sigma * tau)) - shrink],
+        ]
+        core = basis.new_tensor(change)[: basis.shape[1], : basis.shape[1]]
+        factor.addmm_((factor @ basis) @ core, basis.T, beta=shrink)
+        memory["updates"] += 1
 
 
 @final
 class BFGS(DenseQuasiNewton):
     """BFGS with a dense inverse Hessian. Takes the arguments of :class:`~sciml.optimizer.quasi_newton.QuasiNewton`."""
 
-    def coefficients(self, h: float, b: float, n: int, first: bool) -> tuple[float, float]:
+    def scales(self, h: float, b: float, a: float, first: bool) -> tuple[float, float]:
         return 1.0, h if first else 1.0
 
 
@@ -106,16 +125,15 @@ class BFGS(DenseQuasiNewton):
 class SSBroyden(DenseQuasiNewton):
     """The self-scaled Broyden method. Takes the arguments of :class:`~sciml.optimizer.quasi_newton.QuasiNewton`."""
 
-    def coefficients(self, h: float, b: float, n: int, first: bool) -> tuple[float, float]:
-        a = h * b - 1
+    def scales(self, h: float, b: float, a: float, first: bool) -> tuple[float, float]:
         shortest = min(1.0, 1.0 / b)
-        if a <= 1e-14 * h * b or n == 1:
+        if a == 0:
             return 1.0, h if first else shortest
-        c = min(1.0, h * (1 - (a / (1 + a)) ** 0.5))
+        c = min(1.0, h * (1 - math.sqrt(a / (1 + a))))
         theta = max((c - 1) / a, min(1 / c, (1 - b) / b))
         sigma = 1 + a * theta
-        phi = (1 - theta) / sigma
         if first:
-            return phi, h / sigma
-        spread = abs(sigma) ** (1 / (1 - n))
-        return phi, min(shortest * spread, sigma) if theta <= 0 else shortest * min(spread, 1 / theta)
+            return sigma, h / sigma
+        n = len(self.memory["factor"])
+        spread = sigma ** (1 / (1 - n))
+        return sigma, min(shortest * spread, sigma) if theta <= 0 else shortest * min(spread, 1 / theta)

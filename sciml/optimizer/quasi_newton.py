@@ -75,10 +75,6 @@ class QuasiNewton(FlatOptimizer):
     def blank(self) -> bool:
         """Whether H is the identity."""
 
-    def new_function(self) -> None:
-        """The function has changed since the last step; the curvature that was learned may be kept."""
-        return
-
     @property
     def evaluations(self) -> int:
         """Evaluations of loss and gradient so far."""
@@ -116,8 +112,6 @@ class QuasiNewton(FlatOptimizer):
         memory, x = self.memory, self.vector()
         changed = "version" not in memory or memory["version"] != objective.version
         if changed or not torch.equal(memory["x"], x):
-            if changed and "version" in memory:
-                self.new_function()
             memory["loss"], memory["gradient"] = self._evaluated(objective)
             memory["version"], memory["x"], memory["stuck"] = objective.version, x, False
         loss = memory["loss"]
