@@ -85,8 +85,8 @@ class CompiledStep:
             terms, magnitude, *gradients = self._function(*self._inputs(points, weights))
         return terms, magnitude, tuple(gradients)
 
-    def _inputs(self, points: Points, weights: Tensor) -> tuple[Any, ...]:
-        return [p.detach() for p in self._parameters], list(self._field.buffers()), list(points.values()), weights
+    def _inputs(self, points: Points, weights: Tensor) -> tuple[Tensor, ...]:
+        return *(p.detach() for p in self._parameters), *self._field.buffers(), *points.values(), weights
 
     def _saves(self, points: Points) -> float:
         before = self._jet.evaluations
@@ -104,10 +104,11 @@ class CompiledStep:
         why = f", which saves about {saved:.0f} s" if self._mode == "auto" else ""
         log.warning("compiling the training step: some %.0f s%s", COMPILE_SECONDS, why)
         names, buffers = list(points), [name for name, _ in self._field.named_buffers()]
+        cuts = len(self._names), len(self._names) + len(buffers)
 
-        def step(
-            parameters: list[Tensor], others: list[Tensor], inputs: list[Tensor], weights: Tensor
-        ) -> tuple[Tensor, ...]:
+        def step(*tensors: Tensor) -> tuple[Tensor, ...]:
+            parameters, others, inputs = tensors[: cuts[0]], tensors[cuts[0] : cuts[1]], tensors[cuts[1] : -1]
+            weights = tensors[-1]
             with torch.enable_grad():
                 leaves = [p.requires_grad_() for p in parameters]
                 state = dict(zip((*self._names, *buffers), (*leaves, *others), strict=True))
@@ -124,8 +125,9 @@ class CompiledStep:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # of the compiler, about itself
                 graph = make_fx(step)(*inputs)
-                function = torch.compile(graph, dynamic=False, fullgraph=True)
+                # Not torch.compile: what it adds here, checks of its inputs at every call, costs as much as ten layers.
                 with torch.no_grad():
+                    function = torch._inductor.compile(graph, list(inputs))  # pyright: ignore[reportCallIssue]
                     function(*inputs)
         except Exception as error:  # noqa: BLE001 - a compiler fails in many ways, none of which a run must die of
             lines = str(error).strip().splitlines() or [type(error).__name__]

@@ -287,12 +287,15 @@ class Pinn(Trained):
         return dict(zip(residuals, total[: len(added)], strict=True)), total[len(own) :].detach()
 
     def check_shares(self, size: int) -> None:
-        chosen = getattr(self.optimizer, "func", self.optimizer)
-        if isinstance(self.weighting, Direction) or (
-            isinstance(chosen, type) and issubclass(chosen, ObjectiveOptimizer | torch.optim.LBFGS)
-        ):
-            who = type(self.weighting) if isinstance(self.weighting, Direction) else chosen
-            raise ConfigError(f"{who.__name__} does not work on several processes; set trainer.devices=1")
+        chosen, rule = getattr(self.optimizer, "func", self.optimizer), self.weighting
+        alone = {
+            chosen: isinstance(chosen, type) and issubclass(chosen, ObjectiveOptimizer | torch.optim.LBFGS),
+            type(rule): isinstance(rule, Direction) or rule.pointwise or rule.every is not None,
+            type(self.collocation): type(self.collocation).gate is not Collocation.gate,
+        }
+        for who, needed in alone.items():
+            if needed:
+                raise ConfigError(f"{who.__name__} does not work on several processes; set trainer.devices=1")
         check_rows({f"condition '{name}'": len(x) for name, x in self.points.items()}, size)
         check_network(self.network)
 

@@ -7,8 +7,13 @@ import torch
 from pinn_problems import convection
 from torch import Tensor, nn
 
-from sciml.pinn.evaluation import errors, grid, solution_figures
+from sciml.equation.base import Field
+from sciml.equation.convection import Convection
+from sciml.equation.operator import partials
+from sciml.errors import ConfigError
+from sciml.pinn.evaluation import check_derivatives, errors, grid, solution_figures
 from sciml.pinn.jet import Jet
+from sciml.pinn.problem.box import Box
 
 PROBLEM = convection(beta=2.0, n_x=16, n_t=11)
 LIKE = torch.zeros((), dtype=torch.float64)
@@ -42,3 +47,32 @@ def test_the_error_panel_shows_the_error() -> None:
     assert (panel.get_xlabel(), panel.get_ylabel()) == ("t", "x")
     shown = torch.as_tensor(panel.images[0].get_array())
     torch.testing.assert_close(shown[0], 0.1 + 0.3 * torch.linspace(0, 1, 11, dtype=torch.float64))
+
+
+class Rectified(nn.Module):
+    def __init__(self, n: int, m: int) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(nn.Linear(n, 8), nn.ReLU(), nn.Linear(8, m))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.layers(x)
+
+
+class Curved(Convection):
+    """Asks for a second derivative."""
+
+    def residual(self, field: Field, x: Tensor) -> Tensor:
+        return field.derivatives(x, partials(2)[1] ** 2)[1]
+
+
+def test_networks_that_cannot_be_the_solution_are_refused() -> None:
+    problem = Box(equation=Curved(), conditions={}, grid={"t": 4, "x": 4})
+    points = {"residual": problem.draw(5, torch.Generator().manual_seed(0)).float()}
+    check_derivatives(PROBLEM, Rectified(2, 1), points, mode="auto")  # of first order: that it has
+    check_derivatives(problem, nn.Sequential(nn.Linear(2, 8), nn.Tanh(), nn.Linear(8, 1)), points, mode="auto")
+    with pytest.raises(ConfigError, match="zero everywhere for the network Rectified; it needs a smooth activation"):
+        check_derivatives(problem, Rectified(2, 1), points, mode="auto")
+    with pytest.raises(ConfigError, match=r"Rectified returns \(5, 3\) for 5 points; the problem has 1 unknowns \(u\)"):
+        check_derivatives(problem, Rectified(2, 3), points, mode="auto")
+    with pytest.raises(ConfigError, match="cannot be taken of the network Rectified: no Taylor rule for relu"):
+        check_derivatives(problem, Rectified(2, 1), points, mode="taylor")

@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
+from typing import Any
 
 import pytest
 import torch
+from pinn_problems import convection
 from torch import Tensor, nn
 
+from sciml.conflict.config import ConFIG
 from sciml.errors import ConfigError
 from sciml.network.mlp import MLP
+from sciml.pinn.collocation.causal_r3 import CausalR3
+from sciml.pinn.collocation.uniform import Uniform
+from sciml.pinn.module import Pinn
 from sciml.pinn.weighting.adaptive import Adaptive
+from sciml.pinn.weighting.causal import Causal
+from sciml.pinn.weighting.fixed import Fixed
 from sciml.pinn.weighting.grad_norm import GradNorm
 from sciml.pinn.weighting.lr_annealing import LearningRateAnnealing
 from sciml.pinn.weighting.ntk import NTK
@@ -110,3 +119,26 @@ def test_bad_numbers_and_names() -> None:
         NTK(weights={"inital": 100.0}).prepare(("residual", "initial"))
     with pytest.raises(ConfigError, match=r"weighting.equation names pde; the conditions are residual, initial"):
         LearningRateAnnealing(equation="pde").prepare(("residual", "initial"))
+
+
+@pytest.mark.parametrize(
+    ("parts", "name"),
+    [
+        ({"weighting": GradNorm()}, "GradNorm"),
+        ({"weighting": Causal(weights={})}, "Causal"),
+        ({"weighting": ConFIG()}, "ConFIG"),
+        ({"collocation": CausalR3()}, "CausalR3"),
+    ],
+)
+def test_what_needs_all_points_at_once_is_refused_on_several_processes(parts: dict[str, Any], name: str) -> None:
+    torch.manual_seed(0)
+    module = Pinn(
+        problem=convection(),
+        network=partial(MLP, width=4, depth=1),
+        optimizer=torch.optim.Adam,
+        n_points=20,
+        n_val=20,
+        **{"collocation": Uniform(), "weighting": Fixed(weights={}), **parts},
+    )
+    with pytest.raises(ConfigError, match=f"{name} does not work on several processes; set trainer.devices=1"):
+        module.check_shares(2)
