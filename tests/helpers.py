@@ -8,6 +8,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -106,3 +107,17 @@ def wait_for_step(folder: RunFolder, step: int, seconds: float = 30) -> None:
 
 if str(USER) not in sys.path:
     sys.path.append(str(USER))
+
+
+# What acts once in many steps acts in a short run too.
+OFTEN = {"every:": "every=3", "pool:": "pool=200"}
+
+
+def often(choice: str) -> list[str]:
+    """The overrides for what a choice of a PINN slot brings, and does not have of what the experiment sets."""
+    slot, option = choice.split("=")
+    if not slot.startswith("pinn/"):
+        return []
+    text, key = files("sciml.conf").joinpath(f"{slot}/{option}.yaml").read_text(), slot.replace("/", ".")
+    found = [f"{key}.{value}" for name, value in OFTEN.items() if f"\n{name}" in text]
+    return [*found, f"~{key}.weights"] if slot == "pinn/weighting" and "\nweights:" not in text else found

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import torch
+from helpers import often
 
 from sciml.checkpoint import Checkpoint
 from sciml.cli.complete import configs
@@ -18,6 +19,7 @@ from sciml.cli.origin import hydra_session
 from sciml.cli.request import request_of
 from sciml.config import FAMILIES
 from sciml.errors import Stopped
+from sciml.pinn.module import Pinn
 from sciml.run import Request, execute
 from sciml.signals import StopSignal
 
@@ -38,6 +40,9 @@ def request(name: str, outputs: Path, *overrides: str) -> Request:
 # One step where something is trained step by step; where a run does more than that, less of it.
 SMALL = {
     "trainer.max_steps": "1",
+    "pinn.n_points": "100",
+    "pinn.n_val": "200",
+    "pinn.collocation.pool": "200",
     "influence.task.n_train": "40",
     "influence.task.n_query": "5",
     "influence.task.recipe.epochs": "1",
@@ -102,18 +107,6 @@ PAIRS = list(zip_longest(named("pinn/collocation"), named("pinn/weighting"), fil
 TRAINED = [("daw2023r3/convection", (f"optimizer={name}",)) for name in named("optimizer")]
 TRAINED += [("daw2023r3/convection", (f"pinn/collocation={a}", f"pinn/weighting={b}")) for a, b in PAIRS]
 TRAINED += [("baseline/heat", ("optimizer=adam",))]
-# What acts once in many steps acts in a short run too.
-OFTEN = {"every:": "every=3", "pool:": "pool=200"}
-
-
-def often(choice: str) -> list[str]:
-    """The overrides for what a choice of a PINN slot brings, and does not have of what the experiment sets."""
-    slot, option = choice.split("=")
-    if not slot.startswith("pinn/"):
-        return []
-    text, key = files("sciml.conf").joinpath(f"{slot}/{option}.yaml").read_text(), slot.replace("/", ".")
-    found = [f"{key}.{value}" for name, value in OFTEN.items() if f"\n{name}" in text]
-    return [*found, f"~{key}.weights"] if slot == "pinn/weighting" and "\nweights:" not in text else found
 
 
 @pytest.mark.parametrize(("name", "choices"), TRAINED, ids=lambda v: v if isinstance(v, str) else ",".join(v))
@@ -128,6 +121,7 @@ def test_interrupted_run_goes_on_bit_for_bit(
     def asked(outputs: Path) -> Request:
         return request(name, outputs, *choices, *short)
 
+    monkeypatch.setattr(Pinn, "figures", lambda self: {})
     whole = execute(asked(tmp_path / "whole"))
     steps: list[int] = []
 
