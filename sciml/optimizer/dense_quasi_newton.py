@@ -32,7 +32,8 @@ the plane of q and p. For the orthonormal basis Q of that plane whose first vect
           L = \begin{pmatrix} \sqrt\rho\,p_1 & 0 \\ \sqrt\rho\,p_2 & \sqrt{h b/\sigma\tau} \end{pmatrix}, \qquad
           a = \rho^2 |q|^2 p_2^2,
 
-in which nothing cancels. A step takes four products of J with a vector or two and one change of J in place.
+in which nothing cancels. A step takes five products of J with a vector and two rank-one changes of J in place; matrix
+products with two columns would be fewer, and slower.
 """
 
 from __future__ import annotations
@@ -51,6 +52,8 @@ PARALLEL = 1e-7  # sines below which q and p count as parallel: a is zero to rou
 
 class DenseQuasiNewton(QuasiNewton):
     """What BFGS and the self-scaled Broyden method share."""
+
+    _image: tuple[Tensor | None, Tensor] = (None, torch.empty(0))  # the last gradient g, and Jᵀ g
 
     @abstractmethod
     def scales(self, h: float, b: float, a: float, first: bool) -> tuple[float, float]:
@@ -79,15 +82,20 @@ class DenseQuasiNewton(QuasiNewton):
         if self.blank():
             return -gradient
         factor = self.memory["factor"]
-        return torch.mv(factor, torch.mv(factor.T, gradient)).neg_()
+        image = torch.mv(factor.T, gradient)
+        self._image = gradient, image  # the update asks for it again
+        return torch.mv(factor, image).neg_()
 
     def update(self, s: Tensor, y: Tensor, gradient: Tensor, step: float) -> None:
         memory = self.memory
         first = self.blank()
         if first:
+            self._image = None, s
             memory["factor"], memory["updates"] = torch.eye(len(s), dtype=s.dtype, device=s.device), 0
         factor = memory["factor"]
-        q, p = torch.mv(factor.T, y), torch.mv(factor.T, gradient).mul_(-step)
+        known, image = self._image
+        p = (image if known is gradient else torch.mv(factor.T, gradient)) * -step
+        q = torch.mv(factor.T, y)
         length, p1 = float(q.norm()), 0.0
         if length > 0:
             q = q / length
@@ -103,13 +111,15 @@ class DenseQuasiNewton(QuasiNewton):
         h, b, a = rho * length**2, rho * (p1**2 + p2**2), (rho * length * p2) ** 2
         sigma, tau = self.scales(h, b, a, first)
         shrink = 1 / math.sqrt(tau)
-        basis = torch.stack([q, rest / p2] if plane else [q], dim=1)
-        change = [
-            [math.sqrt(rho) * p1 - shrink, 0.0],
-            [math.sqrt(rho) * p2, math.sqrt((1 + a) / (sigma * tau)) - shrink],
-        ]
-        core = basis.new_tensor(change)[: basis.shape[1], : basis.shape[1]]
-        factor.addmm_((factor @ basis) @ core, basis.T, beta=shrink)
+        along = torch.mv(factor, q)
+        if plane:
+            rest /= p2
+            across = torch.mv(factor, rest)
+            column = torch.add(along * (math.sqrt(rho) * p1 - shrink), across, alpha=math.sqrt(rho) * p2)
+            factor.addr_(column, q, beta=shrink)
+            factor.addr_(across, rest, alpha=math.sqrt((1 + a) / (sigma * tau)) - shrink)
+        else:
+            factor.addr_(along, q, beta=shrink, alpha=math.sqrt(rho) * p1 - shrink)
         memory["updates"] += 1
 
 

@@ -17,6 +17,10 @@ FUNCTIONS: dict[str, tuple[Callable[[float], float], Callable[[float], float]]] 
     "very near": (lambda t: (t - 1e-7) ** 2, lambda t: 2 * (t - 1e-7)),
     "many minima": (lambda t: 0.05 * t * t - math.sin(3 * t), lambda t: 0.1 * t - 3 * math.cos(3 * t)),
     "flat tail": (lambda t: -t / (t * t + 2), lambda t: (t * t - 2) / (t * t + 2) ** 2),
+    "kink": (
+        lambda t: -t + 0.06 * max((t - 1) / 0.01, 0.0) + 0.06 * math.log1p(math.exp(-abs(t - 1) / 0.01)),
+        lambda t: -1 + 6 / (1 + math.exp(min(max((1 - t) / 0.01, -700), 700))),
+    ),
     "wall": (
         lambda t: (t - 0.5) ** 2 if t < 0.7 else math.inf,
         lambda t: 2 * (t - 0.5) if t < 0.7 else math.nan,
