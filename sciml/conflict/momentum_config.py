@@ -13,7 +13,7 @@ steps since all were:
 Source: Liu, Chu and Thuerey, ICLR 2025 (arXiv 2408.11104), algorithm 1; authors' code
 ``conflictfree.momentum_operator.PseudoMomentumOperator``, which says what the paper leaves open: nothing moves until
 every loss has had its first turn. The second moment makes this an optimiser of its own: the one behind it should be
-plain gradient descent, ``optimizer=sgd``.
+plain gradient descent, ``optimizer=sgd optimizer.momentum=0``.
 """
 
 from __future__ import annotations
