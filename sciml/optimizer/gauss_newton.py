@@ -110,7 +110,7 @@ class ENGDW(GaussNewton):
         params: Iterable[Tensor] | Iterable[dict[str, Any]],
         *,
         lr: float = 1.0,
-        damping: float = 1e-10,
+        damping: float = 1e-12,
         halvings: int = 30,
     ) -> None:
         super().__init__(params, lr=lr, damping=damping)
