@@ -36,7 +36,7 @@ OVERRIDE_FORM = "\n  form: key=value, +key=value, ~key; quote values with bracke
         ),
         # groups and their options
         ([CASE, "pin/collocation=r3"], "there is no config group pin/collocation; did you mean pinn/collocation?"),
-        ([CASE, "pinn/collocation=r4"], "there is no pinn/collocation r4\n  available: fixed, r3, uniform"),
+        ([CASE, "pinn/collocation=r4"], "there is no pinn/collocation r4\n  available: causal_r3, fixed, halton"),
         ([CASE, "network=a/b"], "there is no network/a b\n  available: "),
         (
             [CASE, "+pinn/collocation=r3"],
@@ -132,7 +132,8 @@ def test_all_that_the_constructors_refuse_is_said_at_once(refused: Callable[...,
         f"bad value for pinn.collocation: None is not a node with a _target_ (Collocation) {here}",
         f"bad value for optimizer.betas: [1] is not a list of 2, each item a number {here}",
         f"bad value for trainer.precision: 'foo' is not one of {precisions} or null {here}",
-        f"bad value for pinn.weighting: {weighting} is not a node with a _target_ (Weighting) ({file})",
+        f"bad value for pinn.weighting: {weighting} is not a node with a _target_ (Weighting)"
+        f" or a node with a _target_ (Direction) ({file})",
     }
 
 
