@@ -132,8 +132,10 @@ def test_all_that_the_constructors_refuse_is_said_at_once(refused: Callable[...,
         f"bad value for pinn.collocation: None is not a node with a _target_ (Collocation) {here}",
         f"bad value for optimizer.betas: [1] is not a list of 2, each item a number {here}",
         f"bad value for trainer.precision: 'foo' is not one of {precisions} or null {here}",
-        f"bad value for pinn.weighting: {weighting} is not a node with a _target_ (Weighting)"
-        f" or a node with a _target_ (Direction) ({file})",
+        (
+            f"bad value for pinn.weighting: {weighting} is not a node with a _target_ (Weighting)"
+            f" or a node with a _target_ (Direction) ({file})"
+        ),
     }
 
 
