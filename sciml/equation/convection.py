@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -45,6 +46,10 @@ class Convection(Evolution):
     def initial(self, x: Tensor) -> Tensor:
         """The sine of x at ``x`` (n, 2): (n, 1)."""
         return torch.sin(x[:, 1:])
+
+    def ansatz(self, free: Any, x: Any) -> Any:
+        """The sine of x plus t free, for a free that is periodic in x."""
+        return torch.sin(x[:, 1:]) + x[:, :1] * free
 
     def classical(self, axes: Sequence[Tensor]) -> Tensor:
         """Lax and Wendroff's scheme on the points of the grid, with steps of at most 0.9 Δx / β."""

@@ -10,10 +10,11 @@ import torch
 from pinn_problems import convection
 from torch import Tensor, nn
 
+from sciml.equation.allen_cahn import AllenCahn
 from sciml.equation.convection import Convection
 from sciml.errors import ConfigError
 from sciml.network.mlp import MLP
-from sciml.pinn.condition import Dirichlet, Initial, Periodic
+from sciml.pinn.condition import Dirichlet, Initial, Periodic, Slope
 from sciml.pinn.jet import Jet
 from sciml.pinn.problem.box import Box
 
@@ -73,7 +74,7 @@ def test_only_the_conditions_asked_for() -> None:
         ({"grid": {"t": 5, "y": 5}}, "grid names t, y; the inputs are t, x"),
         ({"grid": {"t": 1, "x": 5}}, "grid.t is 1"),
         ({"periodic": {"y": 1}}, "periodic: no input 'y'"),
-        ({"ansatz": True}, "Convection has none"),
+        ({"equation": AllenCahn(), "ansatz": True}, "AllenCahn has none"),
     ],
 )
 def test_errors_name_the_setting(settings: dict[str, Any], message: str) -> None:
@@ -109,6 +110,17 @@ def test_periodic_pairs_match_derivatives() -> None:
     problem = Box(equation=Convection(), conditions={"both": condition}, grid={"t": 5, "x": 5})
     found = problem.residuals(Jet(Field()), {"both": x})["both"]
     torch.testing.assert_close(found, torch.tensor([[-2 * math.pi, 0.0]], dtype=torch.float64).expand(7, 2))
+
+
+def test_a_slope_is_prescribed_at_the_upper_end() -> None:
+    condition = Slope(n=5, random=False)
+    x = condition.sample(Convection(), torch.Generator())
+    expected = torch.stack([torch.linspace(0, 1, 5), torch.full((5,), 2 * math.pi)], dim=1).double()
+    torch.testing.assert_close(x, expected)
+    problem = Box(equation=Convection(), conditions={"slope": condition}, grid={"t": 5, "x": 5})
+    # The field's slope is 1 everywhere, the solution's cos(x − βt).
+    found = problem.residuals(Jet(Field()), {"slope": x})["slope"]
+    torch.testing.assert_close(found[:, 0], 1 - torch.cos(30 * x[:, 0]))
 
 
 def test_an_embedding_is_periodic_and_its_grid_leaves_the_end_out() -> None:
