@@ -111,7 +111,7 @@ class SpectralMixture(nn.Module):
         m = 2 * math.pi * self.mu
         envelope = self.envelope(d, self.log_scale, order)
         phase = m * d
-        cos, sin = torch.cos(phase), torch.sin(phase)
+        cos, sin = torch.cos(phase), torch.sin(phase) if order else phase
         turned = (cos, -sin, -cos, sin)
         weight = self.log_weight.exp()
         found = []

@@ -176,6 +176,14 @@ class Covariance:
         """U = Z ×_a L_a, without graph."""
         return product(self.factors, z)
 
+    def whitened(self, values: Tensor) -> Tensor:
+        """Z = U ×_a L_a⁻¹, without graph."""
+        for axis, factor in enumerate(self.factors):
+            moved = values.movedim(axis, 0)
+            flat = torch.linalg.solve_triangular(factor, moved.reshape(len(moved), -1), upper=False)
+            values = flat.reshape(moved.shape).movedim(0, axis)
+        return values
+
     def from_whitened(self, z: Tensor) -> Tensor:
         """A = Z ×_a L_a⁻ᵀ, without graph."""
         for axis, factor in enumerate(self.factors):

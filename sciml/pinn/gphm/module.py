@@ -8,7 +8,9 @@ Source: Fang, Cooley, Long, Li, Kirby and Zhe, "Solving High Frequency and Multi
 ICLR 2024 (arXiv 2311.04465), sections 3 and 4. With ``values="trained"`` all parameters are trained together, as
 there. ``values="profiled"`` is not in the paper: U is not trained but is, in every step, the most probable one given
 the rest (:mod:`sciml.pinn.gphm.profile`), found by a linear solve; the gradient of the maximum over U is the partial
-gradient at that U, so the rest is trained as before, in hundreds of steps where joint training takes 10⁵ to 10⁶.
+gradient at that U, so the covariance is trained as before, in hundreds of steps where joint training takes 10⁵ to 10⁶.
+Each log τ moves towards its own maximum, log N/|residual|², by a bounded step: all at once, equation and boundary would
+be met before the spectrum is learned, by any covariance.
 On several axes the solve is iterative, warm-started at the last one, and may be cut short.
 """
 
@@ -53,6 +55,7 @@ class GpHm(Trained):
         jitter: ε, added to the diagonal of each input's covariance.
         boundary_weight: λ, the weight of the boundary likelihood.
         log_tau: log τ of both likelihoods at the start.
+        tau_step: In a profiled run, how far log τ goes towards its own maximum in a step at most; 0 holds it fixed.
         iterations: Most iterations of a profiled step on several axes; one axis never needs many.
         log_every: Steps between two records of the loss terms.
         val_every: Steps between two evaluations of the held-out residual, a multiple of ``log_every``.
@@ -65,6 +68,8 @@ class GpHm(Trained):
 
     held_out: Tensor
     whitened: Tensor
+    values: Tensor
+    log_tau: Tensor
 
     def __init__(
         self,
@@ -78,6 +83,7 @@ class GpHm(Trained):
         jitter: float = 1e-6,
         boundary_weight: float = 200.0,
         log_tau: float = 0.0,
+        tau_step: float = 0.05,
         iterations: int = 20,
         log_every: int = 100,
         val_every: int = 500,
@@ -93,16 +99,20 @@ class GpHm(Trained):
         if not isinstance(problem, Box) or problem.harmonics or problem.ansatz:
             raise ConfigError("gphm takes a problem of Box with its conditions, without `periodic` and `ansatz`")
         self.problem, self.profiled = problem, values == "profiled"
-        self.jitter, self.iterations, self.n_val = jitter, iterations, n_val
+        self.jitter, self.iterations, self.n_val, self.tau_step = jitter, iterations, n_val, tau_step
         self.observations = observe(problem.equation, problem.conditions, dict(points), weight=boundary_weight)
+        self.sizes = {"boundary": self.observations.values.numel(), "equation": self.observations.fixed.numel()}
         generator = stream("pinn/kernel")
         self.kernels = nn.ModuleList(kernel(generator=generator) for _ in self.observations.axes)
-        self.log_tau = nn.Parameter(torch.full((2,), float(log_tau), dtype=torch.float64))
+        tau = torch.full((2,), float(log_tau), dtype=torch.float64)
         zero = torch.zeros(self.observations.fixed.shape, dtype=torch.float64)
         if self.profiled:
             self.register_buffer("whitened", zero)
+            self.register_buffer("values", zero.clone())
+            self.register_buffer("log_tau", tau)
         else:
             self.values = nn.Parameter(zero)
+            self.log_tau = nn.Parameter(tau)
         self.register_buffer("held_out", problem.draw(n_val, stream("pinn/held-out", 0)).double())
         self.solver_iterations = 0
         self._alarms: list[str] = []
@@ -117,8 +127,9 @@ class GpHm(Trained):
         return Covariance(kernels, self.observations.axes, self.observations.top, self.jitter)
 
     def _profile(self, covariance: Covariance) -> tuple[Tensor, int]:
-        log_tau = self.log_tau.detach()
-        return most_probable(covariance, self.observations, self.whitened, log_tau, iterations=self.iterations)
+        # Under a covariance that has changed either the last values or the last whitened values are the better start.
+        starts = (self.whitened, covariance.whitened(self.values))
+        return most_probable(covariance, self.observations, starts, self.log_tau, iterations=self.iterations)
 
     def losses(self) -> tuple[Tensor, dict[str, Tensor]]:
         """The negative log joint and its terms; in a profiled run at the most probable values."""
@@ -126,9 +137,12 @@ class GpHm(Trained):
         if self.profiled:
             self._buffers["whitened"], taken = self._profile(covariance)
             self.solver_iterations += taken
-        values = covariance.values(self.whitened) if self.profiled else self.values
-        terms, gaps = negative_log_joint(covariance, self.observations, values, self.log_tau)
+            self._buffers["values"] = covariance.values(self.whitened)
+        terms, gaps = negative_log_joint(covariance, self.observations, self.values, self.log_tau)
         loss = terms["prior"] + terms["boundary"] + terms["equation"]
+        if self.profiled:
+            wanted = torch.stack([(self.sizes[name] / gap).log() for name, gap in gaps.items()])
+            self._buffers["log_tau"] = self.log_tau + (wanted - self.log_tau).clamp(-self.tau_step, self.tau_step)
         return loss, terms | {f"{name}_gap": gap for name, gap in gaps.items()}
 
     def field(self) -> ConditionalMean:

@@ -16,6 +16,7 @@ Gram matrix of its highest derivative is diagonal.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -80,15 +81,14 @@ def linearize(observations: Observations, field: Grid) -> tuple[dict[tuple[int, 
 
 
 def most_probable(
-    covariance: Covariance, observations: Observations, z: Tensor, log_tau: Tensor, *, iterations: int
+    covariance: Covariance, observations: Observations, starts: Sequence[Tensor], log_tau: Tensor, *, iterations: int
 ) -> tuple[Tensor, int]:
     """One Gauss-Newton step; its end is the maximum itself if the equation is linear.
 
     Args:
         covariance: Of the grid.
         observations: What is known.
-        z: Z, (n_1, ..., n_d), where the step begins. Whitened values of the step before are a better start under a
-            covariance that has changed than the values themselves, which it may no longer hold for probable.
+        starts: Some Z, (n_1, ..., n_d); the step begins at the most probable of them.
         log_tau: log τ_1 and log τ_2, (2,).
         iterations: Most iterations of conjugate gradients.
 
@@ -97,13 +97,7 @@ def most_probable(
     """
     with torch.no_grad():
         matrices = [[k.detach() for k in m] for m in covariance.matrices]
-        weights, y = linearize(observations, Grid(matrices, covariance.from_whitened(z)))
         scale_b, scale_e = (observations.weight * log_tau[0].exp()).sqrt(), (0.5 * log_tau[1]).exp()
-        right = torch.cat([scale_e * y.flatten(), scale_b * observations.values])
-        problem = _OneAxis if z.dim() == 1 else _Axes
-        system = problem(_Linear(covariance.factors, matrices, weights, observations.fixed, scale_e, scale_b))
-        found, taken = _least_squares(system, right, system.into(z), iterations)
-        step = system.out_of(found) - z
 
         def height(z: Tensor) -> Tensor:
             field = Grid(matrices, covariance.from_whitened(z))
@@ -111,8 +105,15 @@ def most_probable(
             left = observations.equation.residual(field, observations.points)
             return z.square().sum() + (scale_b * missed).square().sum() + (scale_e * left).square().sum()
 
+        before, z = min(((height(start), start) for start in starts), key=lambda pair: float(pair[0]))
+        weights, y = linearize(observations, Grid(matrices, covariance.from_whitened(z)))
+        right = torch.cat([scale_e * y.flatten(), scale_b * observations.values])
+        problem = _OneAxis if z.dim() == 1 else _Axes
+        system = problem(_Linear(covariance.factors, matrices, weights, observations.fixed, scale_e, scale_b))
+        found, taken = _least_squares(system, right, system.into(z), iterations)
+        step = system.out_of(found) - z
         # A linearised equation may promise too much far from the maximum; a linear one keeps its promise.
-        before, share = height(z), 1.0
+        share = 1.0
         while share > SMALLEST and not height(z + share * step) <= before:
             share /= 2
         return (z + share * step if share > SMALLEST else z), taken

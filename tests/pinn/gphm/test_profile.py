@@ -36,7 +36,7 @@ def slope(equation: Equation, steps: int, *, spectrum: str = "student_t") -> tup
 
     z = start = torch.zeros(observations.fixed.shape, dtype=torch.float64)
     for _ in range(steps):
-        z, _ = most_probable(covariance, observations, z, LOG_TAU, iterations=400)
+        z, _ = most_probable(covariance, observations, [z], LOG_TAU, iterations=400)
     return at(z), at(start)
 
 
@@ -68,7 +68,7 @@ def test_the_diagonal_is_that_of_the_normal_matrix() -> None:
 
     start = torch.randn(4, 5, generator=Generator().manual_seed(0), dtype=torch.float64)
     with patch("sciml.pinn.gphm.profile._Axes", Seen):
-        most_probable(covariance, observations, start, LOG_TAU, iterations=1)
+        most_probable(covariance, observations, [start], LOG_TAU, iterations=1)
     (system,) = made
     columns = [system.forward(unit.reshape(4, 5)) for unit in torch.eye(20, dtype=torch.float64)]
     normal = 1 + torch.stack([column.square().sum() for column in columns])
