@@ -8,8 +8,9 @@ lists the rules that it offers among its own configs, for instance in ``conf/pin
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
+import torch
 from torch import Tensor, nn
 
 
@@ -40,3 +41,26 @@ class Direction(nn.Module, ABC):
         Args:
             gradients: By name, for the losses that are due: flat, (P,), without graph.
         """
+
+
+def put_direction(rule: Direction, terms: Mapping[str, Tensor], parameters: Sequence[nn.Parameter]) -> None:
+    """Put the direction that a rule makes of the gradients of some losses into ``.grad``.
+
+    Args:
+        rule: The rule.
+        terms: The losses that are due, scalars with graph, which is used up.
+        parameters: What is optimised.
+    """
+    last = [*terms][-1]
+    gradients = {
+        name: torch.cat(
+            [
+                g.reshape(-1)
+                for g in torch.autograd.grad(term, parameters, retain_graph=name != last, materialize_grads=True)
+            ]
+        )
+        for name, term in terms.items()
+    }
+    direction = rule(gradients)
+    for p, part in zip(parameters, direction.split([p.numel() for p in parameters]), strict=True):
+        p.grad = part.view_as(p)

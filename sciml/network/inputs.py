@@ -12,13 +12,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sciml.errors import ConfigError
-from sciml.taylor import Taylor
 
 
 class Inputs(nn.Module):
@@ -66,8 +66,8 @@ class Inputs(nn.Module):
         self._tensors: dict[tuple[str, torch.device, torch.dtype], tuple[Tensor, Tensor]] = {}
         self.network = network(len(plain) + 2 * len(waves), out_features)
 
-    def forward(self, x: Tensor | Taylor) -> Tensor | Taylor:
-        """Values (n, out_features) at points (n, d)."""
+    def forward(self, x: Any) -> Any:
+        """Values (n, out_features) at points (n, d), a tensor or a :class:`sciml.taylor.Taylor`."""
         features = []
         if self._maps["plain"]:
             features.append(F.linear(x, *self._map("plain", x)))
@@ -76,7 +76,7 @@ class Inputs(nn.Module):
             features += [torch.sin(phase), torch.cos(phase)]
         return self.network(torch.cat(features, dim=-1) if len(features) > 1 else features[0])
 
-    def _map(self, name: str, x: Tensor | Taylor) -> tuple[Tensor, Tensor]:
+    def _map(self, name: str, x: Any) -> tuple[Tensor, Tensor]:
         key = (name, x.device, x.dtype)
         if key not in self._tensors:
             weights, constants = zip(*self._maps[name], strict=True)

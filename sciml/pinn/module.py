@@ -15,7 +15,7 @@ from torch import Generator, Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from sciml.conflict.base import Direction
+from sciml.conflict.base import Direction, put_direction
 from sciml.data.stream import stream
 from sciml.errors import ConfigError
 from sciml.loop import step_with
@@ -118,7 +118,6 @@ class Pinn(Trained):
         check_derivatives(problem, self.network, {name: x[:7] for name, x in self.held_out.items()}, mode=derivatives)
         self._objective: PinnObjective | None = None
         self._compiled: CompiledStep | None = None
-        self.register_load_state_dict_pre_hook(_fit_points)
 
     @property
     def points(self) -> Points:
@@ -247,26 +246,10 @@ class Pinn(Trained):
         return loss, objective.latest
 
     def _step_along_direction(self, optimizer: Any) -> tuple[Tensor, Terms]:
-        rule, parameters = cast("Direction", self.weighting), list(self.network.parameters())
-        optimizer.zero_grad()
-        terms, magnitude = self.terms()
+        rule = cast("Direction", self.weighting)
         due = rule.due(self.steps, self.conditions)
-        gradients = {
-            name: torch.cat(
-                [
-                    g.reshape(-1)
-                    for g in torch.autograd.grad(
-                        terms[name], parameters, retain_graph=name != due[-1], materialize_grads=True, allow_unused=True
-                    )
-                ]
-            )
-            for name in due
-        }
-        start = 0
-        direction = rule(gradients)
-        for p in parameters:
-            p.grad = direction[start : start + p.numel()].view_as(p)
-            start += p.numel()
+        terms, magnitude = self.terms()  # all are logged; only the backward passes are those of the rule
+        put_direction(rule, {name: terms[name] for name in due}, list(self.network.parameters()))
         self.backward_passes += len(due)
         self._move(magnitude)
         optimizer.step()
@@ -338,7 +321,9 @@ class Pinn(Trained):
         # Residuals are differences of derivatives: ten bits of mantissa (TF32) are too few for them.
         torch.set_float32_matmul_precision("highest")
         plain = isinstance(self.weighting, Weighting) and not self.weighting.pointwise
-        if plain and ranks().size == 1 and type(self.collocation).gate is Collocation.gate:
+        gated = type(self.collocation).gate is not Collocation.gate
+        # Points that grow in number would be another function each time.
+        if plain and ranks().size == 1 and not gated and not self.collocation.grows:
             self._compiled = CompiledStep(
                 self.problem.residuals,
                 self.jet,
@@ -397,11 +382,3 @@ class Pinn(Trained):
             f"{trained:.2g} on the training points; more points, or a collocation that moves them, would help"
         )
         return [message]
-
-
-def _fit_points(module: nn.Module, state: dict[str, Tensor], prefix: str, *args: Any) -> None:
-    """Make room for as many points as a checkpoint has: a collocation may have added some."""
-    for name, buffer in module.named_buffers(recurse=False):
-        saved = state.get(prefix + name)
-        if name.startswith("points_") and saved is not None and saved.shape != buffer.shape:
-            module.register_buffer(name, buffer.new_empty(saved.shape))
