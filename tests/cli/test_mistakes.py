@@ -43,7 +43,7 @@ OVERRIDE_FORM = "\n  form: key=value, +key=value, ~key; quote values with bracke
             "pinn/collocation is chosen already: change it without +, pinn/collocation=<opti",
         ),
         ([CASE, "+optimizer=soap"], "optimizer is chosen already: change it without +, optimizer=<option>"),
-        ([CASE, "pinn=null"], "pinn cannot be null: it is one of baseline, default"),
+        ([CASE, "pinn=null"], "pinn cannot be null: it is one of baseline, chebyshev, default, gphm"),
         (
             [CASE, "operator/dataset=heat"],
             "this experiment has no slot operator/dataset; a slot of a family it does not us",
@@ -181,7 +181,7 @@ def test_top_level(key: str, refused: Callable[..., str]) -> None:
         ),
         (
             HEAD.replace("convection", "convektion"),
-            "there is no pinn/problem convektion; did you mean convection?",
+            "there is no pinn/problem convektion; did you mean convection, ",
             True,
         ),
         (HEAD.replace("network: mlp", "network: mpl"), "there is no network mpl; did you mean mlp?", True),
