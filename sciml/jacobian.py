@@ -3,9 +3,8 @@ r"""The Jacobian of a vector of residuals with respect to all parameters of a ne
 Residual i depends on point i only, and so do all values in between. One backward pass of :math:`\sum_i r_i` then
 brings to each layer :math:`z_i = W a_i + b` the row :math:`\delta_i = \partial r_i/\partial z_i` of every point at
 once, and row i of the Jacobian with respect to W is the outer product :math:`\delta_i a_i^T`, which the usual backward
-pass goes on to sum over the points. Goodfellow, "Efficient per-example gradient computations", arXiv 1510.01799,
-section 4; for networks under differential operators each layer adds one outer product for every channel in which it
-was called.
+pass goes on to sum over the points. Goodfellow, "Efficient per-example gradient computations", arXiv 1510.01799; for
+networks under differential operators each layer adds one outer product for every channel in which it was called.
 
 A residual that is a single number may depend on all points. Any other residual whose rows mix is found out: the first
 Jacobian is held against a backward pass of a random combination of the residuals, and where they differ each residual

@@ -6,7 +6,7 @@ r"""ConFIG: the direction that makes the same angle with the gradients of all lo
 
 with :math:`\mathcal U(g) = g / |g|` and :math:`M^{-\top}` the pseudoinverse of :math:`M^\top`. Source: Liu, Chu and
 Thuerey, "ConFIG: Towards conflict-free training of physics informed neural networks", ICLR 2025 (arXiv 2408.11104),
-section 3.1 (the equations that define its operator G); authors' code ``conflictfree.grad_operator.ConFIG_update``.
+the equations that define its operator G; authors' code ``conflictfree.grad_operator.ConFIG_update``.
 
 Deviation: the authors solve least squares in the P unknowns; the minimum-norm solution is a combination of the unit
 gradients, whose m coefficients solve their m x m Gram matrix, here in float64. A loss without gradient is left out, and

@@ -7,8 +7,8 @@ r"""Modified multilayer perceptron: two features of the input that every hidden 
 and a linear last layer; :math:`\gamma` are Fourier features or the inputs themselves. Source: Wang, Teng and
 Perdikaris, "Understanding and mitigating gradient flow pathologies in physics-informed neural networks", SIAM Journal
 on Scientific Computing 43 (2021) (arXiv 2001.04536), section 2.6, in the form of Wang, Sankaran, Wang and Perdikaris,
-"An expert's guide to training physics-informed neural networks", arXiv 2308.08468, and jaxpi: the first hidden layer
-mixes too.
+"An expert's guide to training physics-informed neural networks", arXiv 2308.08468, section 6.4, equations (6.7) to
+(6.10), and jaxpi: the first hidden layer mixes too, and U and V have changed places.
 """
 
 from __future__ import annotations

@@ -9,8 +9,8 @@ r"""PirateNet: gated residual blocks that begin as nothing, so that the network 
 
 for each block, with :math:`\alpha = 0` at the start, and a linear last layer. Source: Wang, Li, Chen and Perdikaris,
 "PirateNets: physics-informed deep learning with residual adaptive networks", Journal of Machine Learning Research 25
-(2024) (arXiv 2402.00326), section 4; authors' code: jaxpi, branch ``pirate``, whose settings are the defaults, random
-weight factorisation included. The residual makes the number of features equal to the width. Deviation: the last layer
+(2024) (arXiv 2402.00326); authors' code: jaxpi, branch ``pirate``, whose settings are the defaults, random weight
+factorisation included. The residual makes the number of features equal to the width. Deviation: the last layer
 starts as the others do; its physics-informed start, least squares on data such as the initial condition, is not here.
 """
 

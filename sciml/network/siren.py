@@ -5,7 +5,7 @@ r"""SIREN: a multilayer perceptron of sines that start with the same spread of f
 and a linear last layer, with weights from :math:`U(-1/n, 1/n)` in the first layer of n inputs and from
 :math:`U(-\sqrt{6/n}/\omega_0, \sqrt{6/n}/\omega_0)` in all others. Source: Sitzmann, Martel, Bergman, Lindell and
 Wetzstein, "Implicit neural representations with periodic activation functions", NeurIPS 2020 (arXiv 2006.09661),
-section 3.2 and theorem 1.8; biases start as torch's do, as in the authors' code.
+section 3.2, and theorem 1.8 of its supplement; biases start as torch's do, as in the authors' code.
 """
 
 from __future__ import annotations
