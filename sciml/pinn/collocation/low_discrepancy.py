@@ -2,7 +2,7 @@
 
 Compared for physics-informed networks, fixed or drawn anew, by Wu, Zhu, Tan, Kartha and Lu, "A comprehensive study of
 non-adaptive and residual-based adaptive sampling for physics-informed neural networks", Computer Methods in Applied
-Mechanics and Engineering 403 (2023) (arXiv 2207.10289), section 2.2.
+Mechanics and Engineering 403 (2023) (arXiv 2207.10289).
 """
 
 from __future__ import annotations

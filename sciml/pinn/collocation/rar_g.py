@@ -1,9 +1,8 @@
 """RAR-G, residual-based adaptive refinement, greedy: the points with the largest residuals of a pool are added.
 
 Source: Lu, Meng, Mao and Karniadakis, "DeepXDE: a deep learning library for solving differential equations", SIAM
-Review 63 (2021) (arXiv 1907.04502), section 2.8, in the form of Wu et al. 2023
-(see :mod:`sciml.pinn.collocation.refinement`), algorithm 1. Their experiments begin with half the points that they end
-with.
+Review 63 (2021) (arXiv 1907.04502), in the form of Wu et al. 2023 (see :mod:`sciml.pinn.collocation.refinement`).
+Their experiments begin with half the points that they end with.
 """
 
 from __future__ import annotations

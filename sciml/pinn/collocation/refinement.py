@@ -4,7 +4,7 @@ r"""Residual-based adaptive collocation: a look at many points, and a density ma
 
 the expectation over a pool of uniform points, of which some are chosen. Source: Wu, Zhu, Tan, Kartha and Lu, "A
 comprehensive study of non-adaptive and residual-based adaptive sampling for physics-informed neural networks", Computer
-Methods in Applied Mechanics and Engineering 403 (2023) (arXiv 2207.10289), equation 2; as in the authors' code
+Methods in Applied Mechanics and Engineering 403 (2023) (arXiv 2207.10289); as in the authors' code
 (lu-group/pinn-sampling) each point of the pool is chosen at most once. The look is counted as cost.
 """
 

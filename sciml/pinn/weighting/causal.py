@@ -3,9 +3,9 @@ r"""Causal weights: the equation counts at a time only once it is met at all ear
 .. math:: L_r = \frac1M \sum_{k=1}^M w_k L_k, \qquad w_k = \exp\left(-\epsilon \sum_{j<k} L_j\right)
 
 over M slabs of time with the mean squared residuals :math:`L_k`; the weights have no gradient. Source: Wang, Sankaran
-and Perdikaris, "Respecting causality is all you need for training physics-informed neural networks", Computer Methods
-in Applied Mechanics and Engineering 421 (2024) (arXiv 2203.07404), with the authors' schedule of :math:`\epsilon`:
-the next larger one once the smallest weight exceeds :math:`\delta`.
+and Perdikaris, "Respecting causality for training physics-informed neural networks", Computer Methods in Applied
+Mechanics and Engineering 421 (2024) (arXiv 2203.07404, "Respecting causality is all you need for ..."), with the
+authors' schedule of :math:`\epsilon`: the next larger one once the smallest weight exceeds :math:`\delta`.
 
 The slabs are those of jaxpi: the points in the order of their times, cut into M parts of equal numbers, where the
 paper has a grid of times. Deviations: points that are left over by the division fall to the slabs as evenly as can

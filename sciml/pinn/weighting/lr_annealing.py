@@ -5,9 +5,13 @@ r"""Learning-rate annealing: the mean slope of each condition made as steep as t
     \qquad \lambda_r = 1,
 
 maximum and mean over the components of the gradient. Source: Wang, Teng and Perdikaris, "Understanding and mitigating
-gradient flow pathologies in physics-informed neural networks", SIAM Journal on Scientific Computing 43 (2021) (arXiv
-2001.04536), algorithm 1. The paper recommends that the old weights stay by 1 − α with α = 0.9, while its authors'
-code lets 0.9 of them stay; the latter is the default here.
+gradient flow pathologies in physics-informed neural networks", SIAM Journal on Scientific Computing 43 (2021),
+algorithm 2.1 (arXiv 2001.04536, algorithm 1). Of the old weights 0.9 stay, which is the journal's α = 0.1 and the
+authors' code; the preprint recommends α = 0.9, by which 0.1 stay.
+
+The quotient is that of the preprint, equation (40). The journal's (2.30) and the authors' code divide by the mean slope
+of :math:`\lambda_c L_c`, with the old weight in it, whose running average comes to rest at the root of the quotient
+above. The authors' code also leaves biases out, and takes the mean of the layers' means.
 """
 
 from __future__ import annotations

@@ -5,8 +5,8 @@ r"""Neural tangent kernel: weights that make all terms converge at the same mean
     \kappa_c = \frac1{N_c} \operatorname{tr} K_{cc} = \frac1{N_c} \sum_{i=1}^{N_c} |\nabla_\theta r_{ci}|^2
 
 as a running average. Source: Wang, Yu and Perdikaris, "When and why PINNs fail to train: a neural tangent kernel
-perspective", Journal of Computational Physics 449 (2022) (arXiv 2007.14527), section 7, whose weights are the trace
-of the whole kernel over that of each block, for blocks of equal size; with mean squared residuals it is traces over
+perspective", Journal of Computational Physics 449 (2022) (arXiv 2007.14527), algorithm 1, equations (6.5) and (6.6),
+whose weights are the trace of the whole kernel over that of each block; with mean squared residuals it is traces over
 numbers of points that say how fast a term decays, and the mean over terms keeps the weights about 1, both as in the
 later code of the same group (jaxpi, ``compute_weights``).
 
