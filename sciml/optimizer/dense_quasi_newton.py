@@ -15,10 +15,12 @@ which is BFGS for :math:`\varphi = \tau = 1`. The self-scaled Broyden method cho
           \tau = \min(\rho_k \sigma', \sigma) \text{ if } \theta \le 0, \text{ else } \rho_k \min(\sigma', 1/\theta);
           \quad \text{at the first update } \tau = h/\sigma .
 
-Sources: Al-Baali, "Numerical experience with a class of self-scaling quasi-Newton algorithms", Journal of Optimization
-Theory and Applications 96 (1998); Urban, Stefanou and Pons, "Unveiling the optimization process of physics informed
-neural networks: how accurate and competitive can PINNs be?", Journal of Computational Physics 523 (2025), whose
-formulas these are. BFGS scales its first H by :math:`1/h` (Nocedal and Wright, (6.20)).
+Sources: Urbán, Stefanou and Pons, "Unveiling the optimization process of physics informed neural networks: how accurate
+and competitive can PINNs be?", Journal of Computational Physics 523 (2025), formulas 13 to 23, which are ``SSBroyden2``
+of their code; after Al-Baali and Khalfan, "A wide interval for efficient self-scaling quasi-Newton algorithms", with
+:math:`\rho_k` from Al-Baali, "Numerical experience with a class of self-scaling quasi-Newton algorithms", Journal of
+Optimization Theory and Applications 96 (1998). BFGS scales its first H by :math:`1/h` (Nocedal and Wright, "Numerical
+Optimization", 2nd edition, (6.20)).
 
 Where this differs: where a is zero to rounding, as it always is for a single parameter, the update is BFGS, scaled.
 

@@ -9,15 +9,18 @@ SPRING, the same with the previous step for a starting point:
 .. math:: \phi \leftarrow \mu\phi + J^T (J J^T + \lambda I)^{-1} (r - \mu J \phi), \qquad
           \theta \leftarrow \theta - \eta\,\phi .
 
-Sources: Müller and Zeinhofer, "Achieving high accuracy with PINNs via energy natural gradient descent", ICML 2023;
-Guzmán-Cordero, Dangel, Goldshlager and Zeinhofer, "Improving energy natural gradient descent through Woodbury,
-momentum, and randomization", NeurIPS 2025 (arXiv 2505.12149), algorithm 1; Goldshlager, Abrahamsen and Lin, "A
-Kaczmarz-inspired approach to accelerate the optimization of neural network wavefunctions", arXiv 2401.10190.
+Sources: Müller and Zeinhofer, "Achieving high accuracy with PINNs via energy natural gradient descent", ICML 2023
+(arXiv 2302.13163); Guzmán-Cordero, Dangel, Goldshlager and Zeinhofer, "Improving energy natural gradient descent
+through Woodbury, momentum, and randomization", NeurIPS 2025 (arXiv 2505.12149), equation 5 for ENGD-W and algorithm 1
+for SPRING, which is by Goldshlager, Abrahamsen and Lin, "A Kaczmarz-inspired approach to accelerate the optimization of
+neural network wavefunctions", Journal of Computational Physics 516 (2024) (arXiv 2401.10190).
 
 Where these differ from the papers:
 
-* The step length is the best of :math:`\eta, \eta/2, \eta/4, \dots`, as in the papers, but the search ends where the
-  loss rises again after it has fallen; the papers evaluate the whole grid.
+* The step length is the best of :math:`\eta, \eta/2, \eta/4, \dots`, as in the authors' code, but the search ends where
+  the loss rises again after it has fallen; they evaluate the whole grid.
+* Algorithm 1 has no line search for SPRING. It divides :math:`\phi` of step k by :math:`\sqrt{1 - \mu^{2k}}`, takes a
+  given learning rate and bounds the length of the step; without line search there is neither here.
 * SPRING forgets its momentum when no step of the grid lowers the loss, for the next direction is then that of ENGD-W.
 * Where there are fewer parameters than residuals the same direction comes from the smaller matrix
   :math:`J^T J + \lambda I`.

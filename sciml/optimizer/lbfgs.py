@@ -4,7 +4,7 @@ r"""L-BFGS: BFGS with the last m pairs :math:`s_k = x_{k+1} - x_k`, :math:`y_k =
           \rho_k = 1/y_k^T s_k, \qquad H_{k-m} = \frac{s_{k-1}^T y_{k-1}}{y_{k-1}^T y_{k-1}} I,
 
 applied by the two-loop recursion. Liu and Nocedal, "On the limited memory BFGS method for large scale optimization",
-Mathematical Programming 45 (1989); Nocedal and Wright, "Numerical Optimization", algorithm 7.4.
+Mathematical Programming 45 (1989); Nocedal and Wright, "Numerical Optimization" (2nd edition), algorithm 7.4.
 """
 
 from __future__ import annotations

@@ -8,8 +8,9 @@ approximation of rank p of the Hessian that is made anew every so many steps,
 .. math:: P^{-1} = (\lambda_p + \mu)\, U (\Lambda + \mu I)^{-1} U^T + (I - U U^T) .
 
 Source: Rathore, Lei, Frangella, Lu and Udell, "Challenges in training PINNs: a loss landscape perspective", ICML 2024
-(arXiv 2402.01868); Frangella, Tropp and Udell, "Randomized Nyström preconditioning", arXiv
-2110.02820. As there, conjugate gradients start from the previous direction.
+(arXiv 2402.01868); Frangella, Tropp and Udell, "Randomized Nyström preconditioning", SIAM Journal on Matrix Analysis
+and Applications 44 (2023) (arXiv 2110.02820). As in the authors' code, conjugate gradients start from the previous
+direction.
 
 Where this differs:
 
