@@ -3,7 +3,7 @@ r"""Advection u_t + β u_x = 0 on [0, 1]² with initial values sin x and values 
 Its solution is sin(x - βt), 32 waves in time at each place. Other than in :mod:`sciml.equation.convection` space is not
 periodic: the interval is a sixth of a wave.
 
-Source: Fang et al. 2024 (arXiv 2311.04465), section 6; ``model_GP_solver_advection.py`` of the authors' code, which
+Source: Fang et al. 2024 (arXiv 2311.04465); ``model_GP_solver_advection.py`` of the authors' code, which
 also prescribes the values at the end of time.
 """
 

@@ -1,6 +1,6 @@
 r"""Allen and Cahn: ∂u/∂t = ε ∂²u/∂x² + 5 (u − u³), u(0, x) = x² cos πx, periodic on [−1, 1], t ∈ [0, 1], ε = 1e-4.
 
-Source: Raissi, Perdikaris and Karniadakis, doi:10.1016/j.jcp.2018.10.045, section 3.2 (there with measurements).
+Source: Raissi, Perdikaris and Karniadakis, doi:10.1016/j.jcp.2018.10.045, section 3.2.1 (there with measurements).
 
 The initial values are periodic, but their slope jumps by 4 at the ends; the solution's does not for any t > 0. So no
 field of the form x² cos πx + t · (something smooth) solves it, and there is no ansatz: initial values stay a

@@ -3,7 +3,7 @@ r"""The stationary Allen-Cahn equation u'' + u(u² - 1) = f on [0, L] with Diric
 Not the Allen-Cahn equation in time of the PINN literature. Solutions as in :mod:`sciml.equation.poisson1d`; the paper
 has ``single`` and ``modulated``.
 
-Source: Fang et al. 2024 (arXiv 2311.04465), section 6; ``model_GP_solver_1d.py`` of the authors' code.
+Source: Fang et al. 2024 (arXiv 2311.04465); ``model_GP_solver_1d.py`` of the authors' code.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@ r"""The stationary Allen-Cahn equation Δu + u(u² - 1) = f on [0, L]² with Dir
 
 Solutions as in :mod:`sciml.equation.poisson2d`; the paper has ``multi_scale``.
 
-Source: Fang et al. 2024 (arXiv 2311.04465), section 6; ``model_GP_solver_2d.py`` of the authors' code.
+Source: Fang et al. 2024 (arXiv 2311.04465); ``model_GP_solver_2d.py`` of the authors' code.
 """
 
 from __future__ import annotations

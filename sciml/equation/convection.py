@@ -4,7 +4,7 @@ Its solution u(t, x) = sin(x − βt) only moves, so that an error made early is
 β ≥ 20 a plain physics-informed network fits the initial values and decays to a constant.
 
 Source: Krishnapriyan, Gholami, Zhe, Kirby and Mahoney, "Characterizing possible failure modes in
-physics-informed neural networks", NeurIPS 2021 (arXiv 2109.01050), equations (5) to (7).
+physics-informed neural networks", NeurIPS 2021 (arXiv 2109.01050), equations (5), (6) and (9).
 
 The operator is one derivative, along the direction (1, β) in (t, x), and is asked for as one.
 """

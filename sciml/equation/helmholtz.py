@@ -1,7 +1,7 @@
 r"""Helmholtz: Δu + k² u = q on [−1, 1]², u = 0 on the boundary, with q such that u = sin(a₁πx) sin(a₂πy).
 
 Source: Wang, Teng and Perdikaris, "Understanding and mitigating gradient flow pathologies in physics-informed neural
-networks", SIAM J. Sci. Comput. 43 (2021), arXiv 2001.04536, section 2.4 (k = 1, a₁ = 1, a₂ = 4).
+networks", SIAM J. Sci. Comput. 43 (2021), arXiv 2001.04536, section 2.2 (k = 1, a₁ = 1, a₂ = 4).
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Functions with high and mixed frequencies, and their second derivatives: solutions to make equations from.
 
-Source: Fang et al. 2024 (arXiv 2311.04465), section 6; ``run_1d.sh``, ``run_2d.sh`` and ``config/`` of the authors'
-code for the domains. ``multi_scale`` has cos(100x) as those files say; the code itself has sin(100x) there.
+Source: Fang, Cooley, Long, Li, Kirby and Zhe, "Solving high frequency and multi-scale PDEs with Gaussian processes",
+ICLR 2024 (arXiv 2311.04465); ``run_1d.sh``, ``run_2d.sh`` and ``config/`` of the authors' code for the domains.
+``multi_scale`` has cos(100x) as those files say; the code itself has sin(100x) there.
 """
 
 from __future__ import annotations

@@ -3,7 +3,8 @@ r"""Klein and Gordon, nonlinear: ∂²u/∂t² − ∂²u/∂x² + u³ = f on [0
 Initial values x, at rest; boundary values 0 and cos 5πt + t³.
 
 Source: Wang, Teng and Perdikaris, "Understanding and mitigating gradient flow pathologies in physics-informed neural
-networks", SIAM J. Sci. Comput. 43 (2021), arXiv 2001.04536, section 4.2 (α = −1, β = 0, γ = 1, k = 3).
+networks", SIAM J. Sci. Comput. 43 (2021), arXiv 2001.04536, section 3.2 (α = −1, β = 0, γ = 1, k = 3). The text there
+has u = 0 at the start, which is not so for its solution; the authors' code takes the initial values from the solution.
 """
 
 from __future__ import annotations

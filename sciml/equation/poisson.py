@@ -1,9 +1,9 @@
 r"""Poisson: −Δu = f on [0, L]², u = 0 on the boundary, with f such that u = sin(πx/L) sin(πy/L).
 
-For L = 1 the test of Müller and Zeinhofer, "Achieving high accuracy with PINNs via energy natural gradients", ICML 2023
-(arXiv 2302.13163), section 4.1. Another L is the same solution on another scale: f, and with it the mean squared
-residual of the equation against that of the boundary, changes with L⁻², and the loss with L⁻⁴ (the domain scaling
-of Yao et al., "MultiAdam", ICML 2023, arXiv 2306.02816, whose own domain has holes).
+For L = 1 the test of Müller and Zeinhofer, "Achieving high accuracy with PINNs via energy natural gradient descent",
+ICML 2023 (arXiv 2302.13163), ``engd_poisson_2d.py`` of the authors' code. Another L is the same solution on another
+scale: f, and with it the mean squared residual of the equation against that of the boundary, changes with L⁻², and the
+loss with L⁻⁴ (the domain scaling of Yao et al., "MultiAdam", ICML 2023, arXiv 2306.02816, whose own domain has holes).
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ The solutions (:mod:`sciml.equation.high_frequency`): ``single`` sin 100x, ``gro
 sin 6x cos 100x, ``multi_scale`` sin x + 0.1 sin 20x + 0.05 cos 100x, ``parabola`` sin 500x - 2(x - ½)². A plain
 physics-informed network fits none of them: |f| is 10⁴ to 10⁵ where |u| is 1, and networks learn low frequencies first.
 
-Source: Fang et al. 2024 (arXiv 2311.04465), section 6.
+Source: Fang et al. 2024 (arXiv 2311.04465); ``model_GP_solver_1d.py`` of the authors' code.
 """
 
 from __future__ import annotations

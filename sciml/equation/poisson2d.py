@@ -3,7 +3,7 @@ r"""Poisson's equation Δu = f on [0, L]² with Dirichlet values, f made so that
 Solutions (:mod:`sciml.equation.high_frequency`): ``single`` sin 100x sin 100y and ``sum`` sin 6x cos 20x +
 sin 6y cos 20y on [0, 2π]², ``multi_scale`` g(x) g(y) with g(x) = sin x + 0.1 sin 20x + cos 100x on [0, 1]².
 
-Source: Fang et al. 2024 (arXiv 2311.04465), section 6; ``model_GP_solver_2d.py`` of the authors' code.
+Source: Fang et al. 2024 (arXiv 2311.04465); ``model_GP_solver_2d.py`` of the authors' code.
 """
 
 from __future__ import annotations

@@ -4,7 +4,8 @@ Each place is on its own, and grows from h to one: u = h e^{ρt} / (h e^{ρt} + 
 finds u = 0, which solves the equation as well. h has the value e^{−8} at both ends, and a slope of its own at each:
 only values are periodic.
 
-Source: Krishnapriyan, Gholami, Zhe, Kirby and Mahoney, NeurIPS 2021 (arXiv 2109.01050), appendix; ρ = 5.
+Source: Krishnapriyan, Gholami, Zhe, Kirby and Mahoney, "Characterizing possible failure modes in physics-informed
+neural networks", NeurIPS 2021 (arXiv 2109.01050), appendix A, equations (14), (15) and (17); ρ = 5.
 """
 
 from __future__ import annotations
