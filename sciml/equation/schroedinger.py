@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import math
 from functools import cache
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -82,7 +82,7 @@ def breather(half: float, *, modes: int = 160, h: float = 2.5e-4, end: float = m
     modes = math.ceil(modes * half / 5)
     k = np.arange(-modes, modes + 1)
     wavenumbers = math.pi / half * k
-    points = next_fast_len(4 * modes + 1)  # so many that the cube is free of aliasing
+    points = cast("int", next_fast_len(4 * modes + 1))  # so many that the cube is free of aliasing
     spectrum = np.zeros(points, complex)
 
     def attraction(state: np.ndarray) -> np.ndarray:

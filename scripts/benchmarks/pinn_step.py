@@ -1,4 +1,4 @@
-"""One full training step (residual, gradients, Adam) of an MLP 4 x 50 with tanh: this project, DeepXDE, PINA, plain PyTorch.
+"""One training step (residual, gradient, Adam) of an MLP 4 x 50 with tanh: this project, DeepXDE, PINA, plain PyTorch.
 
 Same equation, interior points, network and precision for all; conditions are left out, as what they cost is a matter
 of how many points they have. One thread. Contenders take turns (pinn_turns.py); a ratio is that of the processor
