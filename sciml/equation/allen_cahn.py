@@ -22,11 +22,11 @@ from itertools import pairwise
 
 import numpy as np
 import torch
-from scipy.fft import irfft, next_fast_len, rfft
 from torch import Tensor
 
 from sciml.equation.base import Evolution, Field
 from sciml.equation.classical import runge_kutta
+from sciml.equation.etdrk4 import fast_length
 from sciml.equation.operator import partials
 from sciml.equation.series import Series, solve
 
@@ -81,11 +81,11 @@ class AllenCahn(Evolution):
 def phases(epsilon: float, rate: float, *, modes: int = 1024, h: float = 2e-3, end: float = 1.0) -> Series:
     """The solution from x² cos πx until ``end``, computed once a process (in two to three seconds)."""
     k = np.arange(modes + 1)
-    points = next_fast_len(4 * modes + 1, real=True)  # so many that the cube is free of aliasing
+    points = fast_length(4 * modes + 1)  # so many that the cube is free of aliasing
 
     def reaction(state: np.ndarray) -> np.ndarray:
-        u = np.asarray(irfft(state, points, norm="forward"))
-        return np.asarray(rfft(rate * (u - u**3), norm="forward"))[: modes + 1]
+        u = np.asarray(np.fft.irfft(state, points, norm="forward"))
+        return np.asarray(np.fft.rfft(rate * (u - u**3), norm="forward"))[: modes + 1]
 
     start = (_mean(k - 1) + _mean(k + 1)) / 2
     times = [0.0, *(1e-3 * (1e3 * end) ** (np.arange(14) / 13))]

@@ -30,6 +30,19 @@ State = Any  # a tensor or a NumPy array
 _CIRCLE = 32  # points of the mean over a circle of radius 1; the mean converges geometrically
 
 
+def fast_length(n: int) -> int:
+    """The smallest even 2^a 3^b 5^c that is at least ``n``: a length for which the fast Fourier transform is fast."""
+    length = n + n % 2
+    while True:
+        rest = length
+        for prime in (2, 3, 5):
+            while rest % prime == 0:
+                rest //= prime
+        if rest == 1:
+            return length
+        length += 2
+
+
 class ETDRK4:
     """Steps of one size.
 

@@ -24,10 +24,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from scipy.fft import irfft, next_fast_len, rfft
 from torch import Tensor
 
 from sciml.equation.base import Evolution, Field
+from sciml.equation.etdrk4 import fast_length
 from sciml.equation.operator import partials
 from sciml.equation.series import Series, solve
 from sciml.errors import ConfigError
@@ -145,11 +145,11 @@ def _residual(field: Field, x: Tensor, transport: float, dispersion: float) -> T
 def cosine(eta: float, mu: float, *, modes: int = 200, h: float = 5e-5, end: float = 1.0) -> Series:
     """The solution from cos πx until ``end``, computed once a process (in two to three seconds)."""
     wavenumbers = math.pi * np.arange(modes + 1)
-    points = next_fast_len(3 * modes + 1, real=True)  # so many that the square is free of aliasing
+    points = fast_length(3 * modes + 1)  # so many that the square is free of aliasing
 
     def transport(state: np.ndarray) -> np.ndarray:
-        u = np.asarray(irfft(state, points, norm="forward"))
-        return -0.5j * eta * wavenumbers * np.asarray(rfft(u * u, norm="forward"))[: modes + 1]
+        u = np.asarray(np.fft.irfft(state, points, norm="forward"))
+        return -0.5j * eta * wavenumbers * np.asarray(np.fft.rfft(u * u, norm="forward"))[: modes + 1]
 
     start = np.zeros(modes + 1, complex)
     start[1] = 0.5

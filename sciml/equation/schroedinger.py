@@ -15,14 +15,14 @@ from __future__ import annotations
 
 import math
 from functools import cache
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
-from scipy.fft import fft, ifft, next_fast_len
 from torch import Tensor
 
 from sciml.equation.base import Evolution, Field
+from sciml.equation.etdrk4 import fast_length
 from sciml.equation.operator import partials
 from sciml.equation.series import Series, solve
 from sciml.errors import ConfigError
@@ -82,13 +82,13 @@ def breather(half: float, *, modes: int = 160, h: float = 2.5e-4, end: float = m
     modes = math.ceil(modes * half / 5)
     k = np.arange(-modes, modes + 1)
     wavenumbers = math.pi / half * k
-    points = cast("int", next_fast_len(4 * modes + 1))  # so many that the cube is free of aliasing
+    points = fast_length(4 * modes + 1)  # so many that the cube is free of aliasing
     spectrum = np.zeros(points, complex)
 
     def attraction(state: np.ndarray) -> np.ndarray:
         spectrum[k] = state  # negative ones count from the end
-        u = np.asarray(ifft(spectrum, norm="forward"))
-        return 1j * np.asarray(fft(np.abs(u) ** 2 * u, norm="forward"))[k]
+        u = np.asarray(np.fft.ifft(spectrum, norm="forward"))
+        return 1j * np.asarray(np.fft.fft(np.abs(u) ** 2 * u, norm="forward"))[k]
 
     # Of the periodic sum of 2 sech x: the Fourier transform 2π sech(πκ/2), over the period.
     start = math.pi / half / np.cosh(math.pi / 2 * wavenumbers)
