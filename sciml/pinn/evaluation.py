@@ -45,8 +45,11 @@ def check_derivatives(problem: Problem, network: nn.Module, points: Points, *, m
         for p in probe.parameters():
             p += 0.3 * torch.randn(p.shape, generator=generator, dtype=p.dtype).to(p.device)
     x = points[problem.interior]
-    with torch.no_grad():
-        u = probe(x)
+    try:
+        with torch.no_grad():
+            u = probe(x)
+    except RuntimeError as error:
+        raise ConfigError(f"the network {name} does not take {x.shape[1]} inputs of {x.dtype}: {error}") from error
     if u.shape != (len(x), problem.out_features):
         raise ConfigError(
             f"the network {name} returns {tuple(u.shape)} for {len(x)} points; the problem has"
