@@ -38,7 +38,8 @@ from sciml.trained import Trained, check_slots
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-# Held-out residual over the residual of the zero function, root mean squares, above which a row carries a warning.
+# Held-out residual over the residual of the zero function, and missed boundary values over prescribed ones, root mean
+# squares, above which a row carries a warning.
 ALARM = 0.05
 
 
@@ -171,6 +172,7 @@ class GpHm(Trained):
             self.log_dict(errors(self.problem, self._jet, self.held_out, n=self.n_val), batch_size=1)
 
     def on_fit_end(self) -> None:
+        self._alarms = []
         equation, solution = self.problem.equation, self.field()
         zero = torch.zeros_like(solution.coefficients)
         kernels = [SpectralMixture(components=1).to(self.device) for _ in self.observations.axes]
@@ -184,7 +186,17 @@ class GpHm(Trained):
                 f"{left:.2g} there, and {whole:.2g} for the zero function; more pinn.points, other frequencies of the "
                 "kernel, or more steps would help"
             )
-            self._alarms = [message]
+            self._alarms.append(message)
+        known = self.observations
+        missed, size = (
+            float((values - known.values).square().mean().sqrt())
+            for values in (solution(known.points[known.fixed.flatten()]).squeeze(-1), torch.zeros_like(known.values))
+        )
+        if missed > ALARM * max(size, 1e-3):
+            self._alarms.append(
+                f"BOUNDARY VALUES MISSED by {missed:.2g} (root mean square); a larger pinn.boundary_weight, fewer "
+                "components of the kernel, or more steps would help"
+            )
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["gphm"] = {"solver_iterations": self.solver_iterations}
@@ -197,7 +209,7 @@ class GpHm(Trained):
         return {"solver_iterations": self.solver_iterations}
 
     def warnings(self) -> list[str]:
-        """Says when the equation is met on the grid only."""
+        """Says when the equation is met on the grid only, or the boundary values are missed."""
         return self._alarms
 
     def figures(self) -> dict[str, Figure]:

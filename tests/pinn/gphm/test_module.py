@@ -118,6 +118,12 @@ def test_what_is_met_on_the_grid_only_is_said() -> None:
     assert "BETWEEN THE POINTS" in module.warnings()[0]
 
 
+def test_missed_boundary_values_are_said() -> None:
+    module = build(n=80, boundary_weight=1e-12)
+    trainer(5).fit(module)
+    assert any("BOUNDARY VALUES MISSED" in warning for warning in module.warnings())
+
+
 def test_figures() -> None:
     module = build(n=20)
     module.losses()
