@@ -73,7 +73,7 @@ def test_resolve(sciml: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> 
 @pytest.mark.parametrize(
     ("args", "message"),
     [
-        (["pinn=null"], "pinn cannot be null: it is one of baseline, default"),
+        (["pinn=null"], "pinn cannot be null: it is one of baseline, chebyshev, default, gphm"),
         ([CASE, "pinn.n_point=3"], "there is no setting pinn.n_point; did you mean pinn.n_points"),
         (["-c", "nowhere"], "there is no config folder nowhere"),
         (["+experiment=a"], "there is no experiment a\n  see: sciml list experiments"),
