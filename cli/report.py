@@ -88,6 +88,8 @@ def _table(
 
     try:
         table = find_table(name, config_dir)
+        if everything and not any((outputs / experiment).is_dir() for experiment in table.experiments):
+            return None, []  # without composing its cells, which takes a tenth of a second each
         chosen = budget if budget and budget in table.budgets else "desk" if "desk" in table.budgets else "paper"
         report, folders = judged(table, chosen, outputs, config_dir)
     except UsageError as error:

@@ -201,6 +201,15 @@ class RunFolder:
         kept = [line for line in self.metrics.read_text().splitlines() if _step_of(line) <= step]
         write_atomically(self.metrics, "".join(f"{line}\n" for line in kept))
 
+    def last_metrics(self) -> dict[str, float]:
+        """The last value that was logged of each metric; what cannot be read is left out."""
+        found: dict[str, float] = {}
+        if self.metrics.exists():
+            for line in self.metrics.read_text().splitlines():
+                if _step_of(line) < float("inf"):
+                    found |= json.loads(line)
+        return {name: value for name, value in found.items() if name not in ("step", "time", "stage")}
+
 
 def run_folder(outputs: Path, experiment: str, digest: str, seed: int) -> RunFolder:
     """The folder that a run owns.

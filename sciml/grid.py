@@ -134,6 +134,13 @@ class Table:
     rows: tuple[Line, ...]
 
     @property
+    def experiments(self) -> set[str]:
+        """The experiments of its methods; those of floors and ceilings may be shared with other tables."""
+        methods = {line.experiment for line in self.rows if line.kind == "method"}
+        found = {self.experiment, *methods, *(column.experiment for column in self.columns)}
+        return {name for name in found if name}
+
+    @property
     def file(self) -> str:
         """The file, as messages name it."""
         return f"table/{self.name}.yaml"

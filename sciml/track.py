@@ -57,7 +57,8 @@ class Tracker(Logger):
         self.testing = False
         self.prefix = ""  # put before every name, while the best weights are tested
         self._status_written = 0.0
-        self._last: dict[str, float] = {}
+        # Of the part of the run that this one continues too: what it had logged is no news either.
+        self._last = folder.last_metrics()
         try:
             self._file = open(folder.metrics, "a", encoding="utf-8")  # noqa: SIM115 - open for the whole run
         except OSError as error:

@@ -104,7 +104,14 @@ def family(name: str) -> str:
     return family_of(request(name, Path("unused")).tree)
 
 
-SMALL_GRID = ["pinn.problem.grid.x=32", "pinn.problem.grid.t=17", "pinn.n_val=50", "pinn.n_points=100"]
+SMALL_GRID = [
+    "network.width=16",
+    "network.depth=2",
+    "pinn.problem.grid.x=32",
+    "pinn.problem.grid.t=17",
+    "pinn.n_val=50",
+    "pinn.n_points=100",
+]
 # Collocations and weightings do not see each other: two of them in one run.
 PAIRS = list(zip_longest(named("pinn/collocation"), named("pinn/weighting"), fillvalue="fixed"))
 TRAINED = [("daw2023r3/convection", (f"optimizer={name}",)) for name in named("optimizer")]

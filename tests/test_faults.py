@@ -341,6 +341,7 @@ def test_service_of_wandb_killed_in_the_middle(tmp_path: Path) -> None:
 
     def work() -> int:
         sys.stderr = open(said, "w", buffering=1)  # noqa: SIM115
+        atexit._clear()  # what other tests left to be done at the end of their process
         # The service of an earlier test in this process would be taken, and is not this child's to kill.
         os.environ.pop("WANDB_SERVICE", None)
         logging.getLogger("sciml").addHandler(logging.StreamHandler(sys.stderr))

@@ -74,7 +74,7 @@ def test_networks_that_cannot_be_the_solution_are_refused() -> None:
         check_derivatives(problem, Rectified(2, 1), points, mode="auto")
     with pytest.raises(ConfigError, match=r"Rectified returns \(5, 3\) for 5 points; the problem has 1 unknowns \(u\)"):
         check_derivatives(problem, Rectified(2, 3), points, mode="auto")
-    with pytest.raises(ConfigError, match="Rectified does not take 2 inputs of torch.float32: .* same dtype"):
+    with pytest.raises(ConfigError, match=r"Rectified does not take 2 inputs of torch\.float32: .* same dtype"):
         check_derivatives(problem, Rectified(2, 1).double(), points, mode="auto")
     with pytest.raises(ConfigError, match="cannot be taken of the network Rectified: no Taylor rule for relu"):
         check_derivatives(problem, Rectified(2, 1), points, mode="taylor")
