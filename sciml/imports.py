@@ -1,7 +1,7 @@
 """Imports the libraries of a run: most of what a process costs before its first step.
 
 They make a million objects that live until the end. Searching these for garbage, over and over while they are made,
-takes a seventh of the time and finds nothing; so the search waits, and passes them over from then on.
+takes a third of the time and finds nothing; so the search waits, and passes them over from then on.
 """
 
 from __future__ import annotations
