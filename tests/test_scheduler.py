@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -74,7 +75,18 @@ def test_a_scheduler_that_hangs_is_one_line_and_leaves_nothing_behind(slurm: Fak
     with pytest.raises(SchedulerError, match=r"SLURM does not answer: squeue took longer than 1 s; .*try again later"):
         scheduler.states(["7"], timeout=1.0)
     child = int((slurm.folder / "pid").read_text())
-    assert not Path(f"/proc/{child}").exists() or "Z" in Path(f"/proc/{child}/stat").read_text().split()[2]
+    end = time.monotonic() + 20  # a kill is on its way when the call returns
+    while (state := state_of(child)) not in (None, "Z"):
+        assert time.monotonic() < end, f"process {child} is still there: {state}"
+        time.sleep(0.01)
+
+
+def state_of(pid: int) -> str | None:
+    """The letter of a process's state; None if it is gone."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().split()[2]
+    except OSError:
+        return None
 
 
 @pytest.mark.parametrize("call", [
