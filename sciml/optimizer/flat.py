@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Iterable, Sequence
 from typing import Any, cast
 
@@ -67,6 +68,12 @@ class FlatOptimizer(ObjectiveOptimizer):
         params = self.parameters
         parts = x.split([p.numel() for p in params])
         torch._foreach_copy_(params, [part.view(p.shape) for part, p in zip(parts, params, strict=True)])
+
+    def value_along(self, objective: Objective, x: Tensor, d: Tensor, t: float) -> float:
+        """The loss at ``x - t d``, where the parameters are then; infinite where it is not finite."""
+        self.assign(torch.add(x, d, alpha=-t))
+        value = float(objective.value())
+        return value if math.isfinite(value) else math.inf
 
     def evaluate(self, objective: Objective) -> tuple[Tensor, Tensor]:
         """The loss and its gradient (P,) at the present parameters."""

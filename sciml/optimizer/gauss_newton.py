@@ -35,6 +35,7 @@ squares problems" (2004), algorithm 3.16; here a rejected step is retried at onc
 from __future__ import annotations
 
 import math
+from abc import abstractmethod
 from collections.abc import Iterable
 from typing import Any, final
 
@@ -68,6 +69,20 @@ class GaussNewton(FlatOptimizer):
             raise ValueError(f"damping is {damping}; it must be positive")
         self.damping = damping
 
+    @final
+    @torch.no_grad()
+    def step(self, objective: Objective) -> Tensor:
+        residual, jacobian = objective.rows()
+        loss = residual @ residual
+        value = float(loss)
+        if self.lr != 0 and math.isfinite(value):
+            self._move(objective, residual, DampedLeastSquares(jacobian), value)
+        return loss
+
+    @abstractmethod
+    def _move(self, objective: Objective, residual: Tensor, system: DampedLeastSquares, value: float) -> None:
+        """Take a step from the residuals (n,), their linearisation and the loss, which is finite."""
+
     def _solve(self, system: DampedLeastSquares, residual: Tensor, damping: float) -> Tensor:
         before = system.orthogonal
         d = system.solve(residual, damping)
@@ -80,15 +95,9 @@ class GaussNewton(FlatOptimizer):
             )
         return d
 
-    def _value(self, objective: Objective, x: Tensor, d: Tensor, t: float) -> float:
-        """The loss at ``x - t d``, infinite where it is not finite."""
-        self.assign(torch.add(x, d, alpha=-t))
-        value = float(objective.value())
-        return value if math.isfinite(value) else math.inf
-
     def _take_best(self, objective: Objective, x: Tensor, d: Tensor, loss: float, halvings: int) -> float:
         """Go from ``x`` along ``-d`` to the best step of the grid; returns it, 0 if none lowers the loss."""
-        t, _ = best_of_halved(lambda t: self._value(objective, x, d, t), loss, self.lr, trials=halvings + 1)
+        t, _ = best_of_halved(lambda t: self.value_along(objective, x, d, t), loss, self.lr, trials=halvings + 1)
         self.assign(torch.add(x, d, alpha=-t) if t else x)
         if not t:
             self.say("no decrease", "no step of the line search lowers the loss (%.3g)", loss)
@@ -121,20 +130,13 @@ class ENGDW(GaussNewton):
             raise ValueError(f"halvings is {halvings}; it must not be negative")
         self.halvings = halvings
 
-    @torch.no_grad()
-    def step(self, objective: Objective) -> Tensor:
-        residual, jacobian = objective.rows()
-        loss = residual @ residual
-        value = float(loss)
-        if self.lr == 0 or not math.isfinite(value):
-            return loss
-        d = self._direction(residual, DampedLeastSquares(jacobian)).to(residual.dtype)
+    def _move(self, objective: Objective, residual: Tensor, system: DampedLeastSquares, value: float) -> None:
+        d = self._direction(residual, system).to(residual.dtype)
         x = self.vector()
         if self.halvings == 0:
             self.assign(torch.add(x, d, alpha=-self.lr))
         elif not self._take_best(objective, x, d, value, self.halvings):
             self._failed()
-        return loss
 
     def _direction(self, residual: Tensor, system: DampedLeastSquares) -> Tensor:
         return self._solve(system, residual, self.damping)
@@ -211,28 +213,21 @@ class LevenbergMarquardt(GaussNewton):
             raise ValueError(f"trials is {trials}; it must be at least 1")
         self.trials = trials
 
-    @torch.no_grad()
-    def step(self, objective: Objective) -> Tensor:
-        residual, jacobian = objective.rows()
-        loss = residual @ residual
-        value = float(loss)
-        if self.lr == 0 or not math.isfinite(value):
-            return loss
+    def _move(self, objective: Objective, residual: Tensor, system: DampedLeastSquares, value: float) -> None:
         memory = self.memory
         memory.setdefault("damping", self.damping)
         memory.setdefault("growth", GROW)
-        system, x, r = DampedLeastSquares(jacobian), self.vector(), residual.double()
+        x, r = self.vector(), residual.double()
         for _ in range(self.trials):
             d = self.lr * self._solve(system, r, memory["damping"])
             predicted = value - float((r - system.jacobian @ d).square().sum())
-            actual = value - self._value(objective, x, d.to(x.dtype), 1.0)
+            actual = value - self.value_along(objective, x, d.to(x.dtype), 1.0)
             if actual > 0 and predicted > 0:
                 gain = min(actual / predicted, 1.0)
                 factor = max(SHRINK, 1 - (2 * gain - 1) ** 3)
                 memory["damping"], memory["growth"] = max(memory["damping"] * factor, LEAST), GROW
-                return loss
+                return
             memory["damping"] = min(memory["damping"] * memory["growth"], MOST)
             memory["growth"] = min(memory["growth"] * 2, MOST)
         self.assign(x)
         self.say("no decrease", "no damping up to %.3g lowers the loss (%.3g)", memory["damping"], value)
-        return loss

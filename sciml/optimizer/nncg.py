@@ -97,13 +97,12 @@ class NNCG(FlatOptimizer):
         d = self._newton(hessian, gradient)
         del hessian  # and with it the graph, before more is evaluated
         slope, x = float(gradient @ d), self.vector()
-
-        def at(t: float) -> float:
-            self.assign(torch.add(x, d, alpha=-t))
-            now = float(objective.value())
-            return now if math.isfinite(now) else math.inf
-
-        t = backtrack(at, lambda t: value - self.armijo * t * slope, self.lr, trials=HALVINGS)
+        t = backtrack(
+            lambda t: self.value_along(objective, x, d, t),
+            lambda t: value - self.armijo * t * slope,
+            self.lr,
+            trials=HALVINGS,
+        )
         self.assign(torch.add(x, d, alpha=-t) if t else x)
         memory["direction"] = d if t else torch.zeros_like(d)
         if not t:
