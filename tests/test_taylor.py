@@ -7,7 +7,8 @@ import torch
 from torch import nn
 
 from sciml.equation.operator import IDENTITY, Operator, laplacian, partials
-from sciml.taylor import Plan, Taylor, Unsupported
+from sciml.taylor import Taylor, Unsupported
+from sciml.taylor_plan import Plan
 
 T, X, Y = partials(3)
 

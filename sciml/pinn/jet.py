@@ -14,7 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from sciml.equation.operator import Index, Operator
-from sciml.taylor import MAX_ORDER, Channel, Plan, Taylor, Unsupported, seeds
+from sciml.taylor import Channel, Taylor, Unsupported, seeds
+from sciml.taylor_plan import MAX_ORDER, Plan
 
 log = logging.getLogger("sciml")
 
