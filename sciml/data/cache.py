@@ -5,11 +5,12 @@ its own::
 
     <root>/<name>/<digest>/data           what the generator wrote, in whatever format
     <root>/<name>/<digest>/entry.json     its size and SHA-256, and the settings it was made with
+    <root>/<name>/<digest>.parts/         what a generator that takes long keeps until the entry is there
 
 The folder is put together under another name and renamed, so that a reader sees all of it or nothing. One process
 at a time generates, held apart by a lock of the operating system, which a process that dies does not keep; the
-others wait, and find the entry. What a dead generator left behind is removed by the next one. An entry that does
-not match its checksum is named and made again.
+others wait, and find the entry. What a dead generator left behind is removed by the next one, but for its parts,
+with which the next one goes on. An entry that does not match its checksum is named and made again.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -38,8 +40,29 @@ def folder() -> Path | None:
     return outputs / ".data" if outputs else None
 
 
+def place_of(root: Path, name: str, settings: Mapping[str, Any], *, version: int) -> Path:
+    """The folder of an entry, whether or not it is there; the arguments are those of :func:`entry`."""
+    text = json.dumps(_identity(name, settings, version), sort_keys=True)
+    return root / name / hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def parts_of(place: Path) -> Path:
+    """The folder in which an entry's generator may keep what it has made so far; it goes when the entry is there.
+
+    Whole files only: a generator is killed at any time, and the next one finds what lies there.
+    """
+    return place.with_name(f"{place.name}.parts")
+
+
 def entry(
-    root: Path, name: str, settings: Mapping[str, Any], *, version: int, generate: Callable[[Path], None]
+    root: Path,
+    name: str,
+    settings: Mapping[str, Any],
+    *,
+    version: int,
+    generate: Callable[[Path], None],
+    suffix: str = "",
+    waiting: Callable[[], None] = lambda: None,
 ) -> Path:
     """The file with the data that a generator makes of its settings; generated if it is not there or damaged.
 
@@ -48,7 +71,10 @@ def entry(
         name: The generator's name, a part of the path.
         settings: All that the data depends on, as plain data.
         version: Of the generator; another one makes other data of the same settings.
-        generate: Writes the file at the path that it is given. It may raise, and be killed: nothing of it remains.
+        generate: Writes the file at the path that it is given. It may raise, and be killed: nothing of it remains,
+            but for what it put into :func:`parts_of`.
+        suffix: Of the file, for readers that look at it.
+        waiting: Called if another process is generating this entry, and its end is waited for.
 
     Returns:
         The file. It is whole, and does not change; it is not to be written to.
@@ -56,28 +82,78 @@ def entry(
     Raises:
         RunError: The cache cannot be written, and the entry is not there.
     """
-    identity = {"name": name, "version": version, "settings": dict(settings)}
-    text = json.dumps(identity, sort_keys=True)
-    place = root / name / hashlib.sha256(text.encode()).hexdigest()[:16]
-    if _whole(place):
-        return place / "data"
-    try:
-        place.parent.mkdir(parents=True, exist_ok=True)
-        with _alone(place) as alone:
-            if not _whole(place):  # once more: whoever had the lock before may have made it
-                _generate(place, identity, generate, sweep=alone)
-    except OSError as error:
-        raise _refusal(error, place) from error
-    return place / "data"
+    place = place_of(root, name, settings, version=version)
+    parts = parts_of(place)
+    if not _whole(place):
+        try:
+            place.parent.mkdir(parents=True, exist_ok=True)
+            with _alone(place, waiting) as alone:
+                if not _whole(place):  # once more: whoever had the lock before may have made it
+                    identity = _identity(name, settings, version)
+                    _generate(place, identity, generate, file=f"data{suffix}", sweep=alone)
+        except OSError as error:
+            raise _refusal(error, place) from error
+    if parts.exists():
+        shutil.rmtree(parts, ignore_errors=True)
+    return place / f"data{suffix}"
+
+
+def _identity(name: str, settings: Mapping[str, Any], version: int) -> dict[str, Any]:
+    return {"name": name, "version": version, "settings": dict(settings)}
+
+
+@dataclass(frozen=True)
+class Kept:
+    """An entry as its own record has it.
+
+    Attributes:
+        file: The data.
+        name: The generator's.
+        version: The generator's.
+        settings: What it was made with.
+        size: In bytes.
+    """
+
+    file: Path
+    name: str
+    version: int
+    settings: dict[str, Any]
+    size: int
+
+    def whole(self) -> bool:
+        """Whether the data match the checksum; if not, a warning says so."""
+        return _whole(self.file.parent)
+
+
+def kept(root: Path, below: str = "") -> Iterator[Kept]:
+    """The entries of a cache in the order of their paths, without looking at the data; damaged records are left out.
+
+    Args:
+        root: The cache.
+        below: Only those whose name begins with these folders.
+    """
+    for path in sorted((root / below).rglob("entry.json")):
+        if path.parent.name.startswith("."):  # being made, or left by one who died
+            continue
+        try:
+            record = json.loads(path.read_text())
+            file = path.with_name(record.get("file", "data"))
+            yield Kept(file, record["name"], record["version"], record["settings"], record["bytes"])
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            continue
 
 
 @contextmanager
-def _alone(place: Path) -> Iterator[bool]:
+def _alone(place: Path, waiting: Callable[[], None]) -> Iterator[bool]:
     """Hold the entry's lock; False where the file system has none, and several may generate at once."""
     path = place.with_name(f"{place.name}.lock")
     while True:
         with open(path, "a+") as file:
-            locked = exclusive(file, wait=True)
+            try:
+                locked = exclusive(file, wait=False)
+            except BlockingIOError:
+                waiting()
+                locked = exclusive(file, wait=True)
             # Whoever held it before has removed the file: this lock is on nothing.
             if locked and not _same(path, file.fileno()):
                 continue
@@ -95,18 +171,20 @@ def _same(path: Path, descriptor: int) -> bool:
         return False
 
 
-def _generate(place: Path, identity: Mapping[str, Any], generate: Callable[[Path], None], *, sweep: bool) -> None:
+def _generate(
+    place: Path, identity: Mapping[str, Any], generate: Callable[[Path], None], *, file: str, sweep: bool
+) -> None:
     if sweep:  # nobody else is at work here: what lies about belongs to the dead
         for left in place.parent.glob(f".{place.name}.*"):
             shutil.rmtree(left, ignore_errors=True)
     made = Path(tempfile.mkdtemp(prefix=f".{place.name}.", dir=place.parent))
     try:
         made.chmod(0o777 & ~_umask())  # mkdtemp's are the maker's alone; a cache is for a group
-        data = made / "data"
+        data = made / file
         generate(data)
-        with open(data, "rb+") as file:
-            os.fsync(file.fileno())
-        record = {**identity, "bytes": data.stat().st_size, "sha256": _checksum(data)}
+        with open(data, "rb+") as written:
+            os.fsync(written.fileno())
+        record = {**identity, "file": file, "bytes": data.stat().st_size, "sha256": _checksum(data)}
         write_atomically(made / "entry.json", json.dumps(record, indent=1) + "\n")
         _publish(made, place)
     finally:
@@ -133,13 +211,13 @@ def _whole(place: Path) -> bool:
         return False
     try:
         record = json.loads((place / "entry.json").read_text())
-        data = place / "data"
+        data = place / record.get("file", "data")
         size = data.stat().st_size
         if size != record["bytes"]:
             raise ValueError(f"data has {size} bytes instead of {record['bytes']}")
         if _checksum(data) != record["sha256"]:
             raise ValueError("data does not match its checksum")
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
         log.warning("data cache entry %s is damaged (%s); it is made again", place, reason)
         return False

@@ -1,0 +1,57 @@
+r"""Heat equation on the unit circle from random initial values: :math:`u_t = \nu u_{xx}`.
+
+The initial fields are Gaussian random fields with finitely many modes (:mod:`sciml.data.periodic_field`), and every
+state is exact up to rounding (:mod:`sciml.equation.heat`). The same seed gives the same fields on every grid.
+"""
+
+from __future__ import annotations
+
+from typing import final
+
+import numpy as np
+import torch
+
+from sciml.data.periodic_field import periodic_field
+from sciml.equation.heat import Heat as Equation
+from sciml.simulation.base import Simulation, generators
+
+
+@final
+class Heat(Simulation):
+    """Trajectories: ``tensor`` (n, times, points), the initial values first.
+
+    Args:
+        points: Grid points, more than ``2 * modes``.
+        modes: Highest wavenumber of the initial fields.
+        alpha: Their smoothness, larger is smoother.
+        tau: Their inverse length scale.
+        nu: Diffusivity (length squared over time).
+        time: When the last state is.
+        times: States of a trajectory, equidistant from 0 to ``time``.
+    """
+
+    version = 1
+    periodic = (True,)
+    chunk = 64
+
+    def __init__(
+        self, *, points: int, modes: int, alpha: float, tau: float, nu: float, time: float, times: int
+    ) -> None:
+        self.points, self.modes, self.alpha, self.tau = points, modes, alpha, tau
+        self.nu, self.time, self.times = nu, time, times
+        if points <= 2 * modes or modes < 1:
+            raise ValueError(f"modes must be at least 1 and points more than 2 * modes, not {modes} and {points}")
+        if times < 2 or time <= 0:
+            raise ValueError(f"times must be at least 2 and time positive, not {times} and {time}")
+        self._equation = Equation(nu=nu)
+
+    def coordinates(self) -> dict[str, np.ndarray]:
+        x = np.arange(self.points) / self.points
+        return {"x-coordinate": x, "t-coordinate": np.linspace(0.0, self.time, self.times)}
+
+    def samples(self, first: int, count: int, seed: int) -> dict[str, np.ndarray]:
+        law = {"modes": self.modes, "alpha": self.alpha, "tau": self.tau}
+        drawn = generators(self.name(), seed, first, count)
+        u0 = torch.cat([periodic_field(1, self.points, **law, generator=generator) for generator in drawn])
+        states = [self._equation.solve(u0, t) for t in self.coordinates()["t-coordinate"].tolist()]
+        return {"tensor": torch.stack(states, dim=1).float().numpy()}
