@@ -13,20 +13,20 @@ from typing import Protocol
 
 import numpy as np
 
-Index = int | slice
+Index = tuple[slice, ...]
 
 
 class Array(Protocol):
     """Numbers that may lie in a file: a NumPy array is one, and so is an HDF5 dataset.
 
-    ``array[i, j, ...]`` with one integer or slice (of positive step) for each of the first axes reads that part and
-    nothing else; axes that are not named are read whole.
+    ``array[a, b, ...]`` with a slice of positive step for each of the first axes reads that part and nothing else; axes
+    that are not named are read whole.
     """
 
     @property
     def shape(self) -> tuple[int, ...]: ...
 
-    def __getitem__(self, index: tuple[Index, ...], /) -> np.ndarray: ...
+    def __getitem__(self, index: Index, /) -> np.ndarray: ...
 
 
 @dataclass(frozen=True)
@@ -40,9 +40,9 @@ class Recording:
             a permeability; None if there is none.
         times: ``(times,)``, in the system's unit; None if unknown, or if the states are solutions of a steady problem.
         coordinates: One array a space axis, ``(points,)``.
-        periodic: For each space axis: the point after the last one is the first. Of an axis that is not, the first
-            and the last point are the ends, unless ``cells``.
-        cells: The points are centres of cells, so that none of them lies on the boundary.
+        periodic: For each space axis: the point after the last one is the first.
+        ends: Of axes that are not periodic, the first and the last point are the two ends. False where they are the
+            centres of cells, or where only one end is a point.
         close: Gives back the file; nothing can be read afterwards.
     """
 
@@ -52,7 +52,7 @@ class Recording:
     times: np.ndarray | None
     coordinates: tuple[np.ndarray, ...]
     periodic: tuple[bool, ...]
-    cells: bool = False
+    ends: bool = True
     close: Callable[[], None] = lambda: None
 
 
