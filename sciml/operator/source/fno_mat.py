@@ -8,8 +8,8 @@ file                                      variables                             
 ``NavierStokes_V1e-5_N1200_T20.mat``      ``u`` (n, x, y, t); ``t`` (1, t); ``a`` (n, x, y) at 0   with ``times: t``
 ========================================  =======================================================  ==================
 
-Two formats carry the same variables: MATLAB's own up to version 7, which SciPy reads, and version 7.3, which is HDF5 with
-all axes in reverse and is read as far as it is asked for.
+Two formats carry the same variables: MATLAB's own up to version 7, which SciPy reads whole, and version 7.3, which is HDF5
+with all axes in reverse and is read as far as it is asked for.
 """
 
 from __future__ import annotations
@@ -131,9 +131,7 @@ def _by_scipy(path: Path, names: list[str]) -> dict[str, tuple[Any, bool]]:
         from scipy.io import loadmat
         from scipy.io.matlab import MatReadError
     except ModuleNotFoundError as error:
-        raise UsageError(
-            f"{path}: a MATLAB file of before version 7.3 needs SciPy: pip install 'sciml[mat]'"
-        ) from error
+        raise UsageError(f"{path}: MATLAB files older than version 7.3 need SciPy: pip install 'sciml[mat]'") from error
     try:
         found = loadmat(path, variable_names=names)
     except (MatReadError, ValueError, TypeError, OSError, EOFError, NotImplementedError) as error:

@@ -4,8 +4,8 @@ Version 0.3.0 of the Python package carries small ones, later versions none (MIT
 samples), ``darcy_test_16.pt`` and ``darcy_test_32.pt`` (the same 50 samples). ``x`` says of each point which of two
 permeabilities it has, ``y`` is the pressure. Files of other sizes, under the same names, are at Zenodo, 12784353.
 
-Points are i/points of the unit square: the first of an axis lies on the boundary, where ``y`` vanishes, the last one does
-not, and every second point of the finer test is the coarser one, number for number.
+Points are i/points of the unit square: the first of an axis lies on the boundary, where ``y`` vanishes, the last one
+does not, and every second point of the finer test is the coarser one, number for number.
 """
 
 from __future__ import annotations

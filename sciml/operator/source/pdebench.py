@@ -91,9 +91,7 @@ class PDEBench(Source):
     def _of_arrays(self, file: h5py.File) -> Recording:
         d = sum(f"{axis}-coordinate" in file for axis in _AXES)
         if not d:
-            raise UsageError(
-                f"{self.path}: no x-coordinate and no groups of samples, expected one of PDEBench's layouts"
-            )
+            raise UsageError(f"{self.path}: neither x-coordinate nor groups of samples, expected a layout of PDEBench")
         form = f"(n, times, {', '.join(_AXES[:d])})"
         name = self.coefficients or ("nu" if "nu" in file else None)
         fields = self.fields or (["tensor"] if "tensor" in file else self._others(file, name))
@@ -116,15 +114,13 @@ class PDEBench(Source):
     def _others(self, file: h5py.File, coefficients: str | None) -> list[str]:
         names = [name for name in sorted(file) if not name.endswith("-coordinate") and name != coefficients]
         if not names:
-            raise UsageError(
-                f"{self.path}: coordinates and nothing else, expected 'tensor' or a dataset for each field"
-            )
+            raise UsageError(f"{self.path}: only coordinates, expected 'tensor' or a dataset for each field")
         return names
 
     # ------------------------------------------------------------ one group a sample
 
     def _samples(self, file: h5py.File) -> list[str]:
-        return sorted(name for name in file if name.isdigit())
+        return sorted(str(name) for name in file if str(name).isdigit())
 
     def _of_groups(self, file: h5py.File) -> Recording:
         names = self._samples(file)
