@@ -49,10 +49,10 @@ class ETDRK4:
     Args:
         linear: The diagonal of L, real or complex; broadcasts with the state, and is of its kind.
         nonlinear: N, on states.
-        h: Step size.
+        h: Step size, or several: a tensor that broadcasts with the state.
     """
 
-    def __init__(self, linear: State, nonlinear: Callable[[State], State], h: float) -> None:
+    def __init__(self, linear: State, nonlinear: Callable[[State], State], h: float | Tensor) -> None:
         self.nonlinear = nonlinear
         z = h * torch.as_tensor(linear)
         coefficients = (
