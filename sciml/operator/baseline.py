@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from lightning.pytorch import LightningModule
-from torch import Tensor
 
-from sciml.operator.base import Dataset, Fields, Rollout
-from sciml.operator.evaluation import error_figure, errors_by_step, metrics, predict
+from sciml.operator.base import Dataset
+from sciml.operator.evaluation import Scores, error_figure, evaluate, metrics
 from sciml.operator.predictor import Predictor
+from sciml.operator.rollout.autoregressive import Autoregressive
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -20,15 +20,14 @@ class Baseline(LightningModule):
 
     Args:
         dataset: The fields.
-        rollout: Makes trajectories out of the predictor.
         predictor: What is tested.
         batch_size: Examples at a time.
     """
 
-    def __init__(self, *, dataset: Dataset, rollout: Rollout, predictor: Predictor, batch_size: int = 64) -> None:
+    def __init__(self, *, dataset: Dataset, predictor: Predictor, batch_size: int = 64) -> None:
         super().__init__()
-        self.dataset, self.rollout, self.predictor, self.batch_size = dataset, rollout, predictor, batch_size
-        self._errors: dict[str, Tensor] = {}
+        self.dataset, self.predictor, self.batch_size = dataset, predictor, batch_size
+        self._scores: dict[str, Scores] = {}
 
     def test_dataloader(self) -> list[int]:
         return [0]
@@ -36,13 +35,14 @@ class Baseline(LightningModule):
     def test_step(self, batch: int, batch_idx: int) -> None:
         splits = self.dataset.splits()
         network = self.predictor(self.dataset, splits["train"])
-        self._errors = {}
-        for split in (name for name in splits if name.startswith("test")):
-            fields = Fields(*(part.to(self.device) for part in splits[split]))
-            prediction = predict(network, self.rollout, fields, self.batch_size)
-            self._errors[split] = errors_by_step(prediction, fields.target)
-        self.log_dict(metrics(self._errors), batch_size=1)
+        rollout = Autoregressive()
+        self._scores = {
+            name: evaluate(lambda: network, rollout, self.dataset, split, self.batch_size, self.device)
+            for name, split in splits.items()
+            if name.startswith("test")
+        }
+        self.log_dict(metrics(self._scores), batch_size=1)
 
     def figures(self) -> dict[str, Figure]:
         """Error against step of every test."""
-        return {"error_by_step": error_figure(self._errors)}
+        return {"error_by_step": error_figure(self._scores)}

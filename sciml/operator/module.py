@@ -1,8 +1,8 @@
-"""Learning an operator from pairs of fields: minimise the relative L2 error of the states that follow an input.
+"""Learning an operator from pairs of fields: minimise the error of the states that follow an input.
 
-Source of the loss: Li et al. (2021), *Fourier Neural Operator for Parametric Partial Differential Equations*,
-section 5: the mean over a batch of relative L2 errors of decoded fields. Normalisation is one affine map a
-channel, fitted on the training split.
+What the network predicts is the stepper's matter (:mod:`sciml.operator.stepper.base`), how training unrolls it the
+rollout's, what counts as an error the loss's. The plain case is that of Li et al. (2021), *Fourier Neural Operator for
+Parametric Partial Differential Equations*, section 5: the mean over a batch of relative L2 errors of decoded fields.
 """
 
 from __future__ import annotations
@@ -15,12 +15,14 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
+from sciml.average import Average
 from sciml.data.batches import Batches
+from sciml.data.normalizer import Normalizer
 from sciml.data.stream import stream
-from sciml.metric import relative_l2_each
-from sciml.operator.base import Dataset, Fields, Rollout
-from sciml.operator.evaluation import error_figure, errors_by_step, metrics, predict
-from sciml.operator.normalized import Normalized
+from sciml.errors import ConfigError
+from sciml.operator.base import Augmentation, Dataset, Loss, Rollout, Split
+from sciml.operator.evaluation import Scores, error_figure, evaluate, field_figure, metrics
+from sciml.operator.stepper.base import Stepper
 from sciml.parallel import check_network, check_rows, ranks
 from sciml.trained import Trained, check_slots
 
@@ -34,15 +36,22 @@ class Operator(Trained):
     Args:
         dataset: The fields.
         network: Called with the numbers of input and output channels.
-        rollout: Makes trajectories out of the network; training unrolls as many states as its targets have.
+        stepper: What the network predicts; called with network, dataset and normalizer.
+        rollout: How training unrolls; tests feed predictions back.
+        loss: Compares states; called with the dataset's ``periodic``.
+        normalizer: Called with a number of channels and the training grid.
+        augmentation: Symmetries to apply at random; called with the dataset's ``periodic``.
         optimizer: Called with the parameters.
         scheduler: Called with the optimiser; stepped once an optimiser step.
+        positions: Whether the network sees coordinates as further channels.
+        ema: Decay of the moving average of the weights with which is tested; 0: the weights themselves.
         batch_size: Examples a step.
         log_every: Steps between two records of the loss.
         val_every: Steps between two evaluations on the validation split, a multiple of ``log_every``.
 
     Raises:
-        ConfigError: ``val_every`` is no multiple of ``log_every``, or ``network`` or ``optimizer`` is missing.
+        ConfigError: ``val_every`` is no multiple of ``log_every``, ``network`` or ``optimizer`` is missing, or ``ema``
+            is not in [0, 1).
     """
 
     def __init__(
@@ -50,24 +59,33 @@ class Operator(Trained):
         *,
         dataset: Dataset,
         network: Callable[[int, int], nn.Module],
+        stepper: Callable[..., Stepper],
         rollout: Rollout,
+        loss: Callable[[tuple[bool, ...]], Loss],
+        normalizer: Callable[[int, tuple[int, ...]], Normalizer],
         optimizer: Callable[[Iterable[nn.Parameter]], Optimizer],
+        augmentation: Callable[[tuple[bool, ...]], Augmentation] | None = None,
         scheduler: Callable[[Optimizer], LRScheduler] | None = None,
+        positions: bool = False,
+        ema: float = 0.0,
         batch_size: int = 32,
         log_every: int = 50,
         val_every: int = 250,
     ) -> None:
         super().__init__(optimizer=optimizer, scheduler=scheduler, log_every=log_every, val_every=val_every)
         check_slots("operator", network=network, optimizer=optimizer)
-        self.dataset, self.rollout = dataset, rollout
-        inner = network(dataset.in_channels, dataset.out_channels)
-        self.network = Normalized(inner, dataset.in_channels, dataset.out_channels)
+        self.dataset, self.rollout, self.loss = dataset, rollout, loss(dataset.periodic)
+        self.augmentation = augmentation and augmentation(dataset.periodic)
+        self.stepper = stepper(network, dataset, normalizer, positions=positions)
+        self.average = Average(self.stepper, ema, key="operator.ema")
         self.batch_size = batch_size
         self.evaluations = 0  # fields that training sent through the network
         self._evaluated = torch.zeros((), dtype=torch.float64)  # by all ranks, not yet counted
-        self._batches_stream, self._batches_state = stream("operator/batches"), None
-        self._splits: dict[str, Fields] = {}
-        self._errors: dict[str, Tensor] = {}
+        self._streams = {name: stream(f"operator/{name}") for name in ("batches", "augmentation", "noise")}
+        self._batches_state: dict[str, Any] | None = None
+        self._splits: dict[str, Split] = {}
+        self._scores: dict[str, Scores] = {}
+        self.stepper.network.register_forward_pre_hook(self._counted)
 
     def setup(self, stage: str) -> None:
         """Make the data, once. They are no part of a checkpoint: the dataset's parameters are."""
@@ -75,28 +93,27 @@ class Operator(Trained):
             return
         self._splits = self.dataset.splits()
         if stage == "fit":  # a module that is only tested has its statistics from a checkpoint
-            self.network.fit(self._splits["train"])
-        self.batches = Batches(len(self._splits["train"].input), self.batch_size, self._batches_stream)
+            self.stepper.fit(self._splits["train"])
+        self.batches = Batches(self._splits["train"].n, self.batch_size, self._streams["batches"])
         if self._batches_state is not None:
             self.batches.load_state_dict(self._batches_state)
 
-    def fields(self, split: str) -> Fields:
-        """A split on the module's device, where it stays."""
-        fields = self._splits[split]
-        if fields.input.device != self.device:
-            fields = self._splits[split] = Fields(fields.input.to(self.device), fields.target.to(self.device))
-        return fields
+    def split(self, name: str) -> Split:
+        """A split; what lies in memory is on the module's device, where it stays."""
+        self._splits[name] = self._splits[name].to(self.device)
+        return self._splits[name]
 
     def losses(self) -> tuple[Tensor, dict[str, Tensor]]:
         """The loss of the next batch."""
         group, before = ranks(), self.evaluations
-        train, index = self.fields("train"), group.share(self.batches.next()).to(self.device)
-        u, target = train.input[index], train.target[index]
-        prediction = self.rollout(self._counted, u, target.shape[1])
-        loss = relative_l2_each(prediction, target).mean()
+        fields = self.split("train").take(group.share(self.batches.next()), self.device)
+        if self.augmentation is not None:
+            shape = (self.batch_size, self.augmentation.numbers)
+            fields = self.augmentation(fields, group.share(torch.rand(shape, generator=self._streams["augmentation"])))
+        loss = self.stepper.loss(*fields, self.rollout, self.loss, self._streams["noise"])
         if group.size > 1:
             # The mean over the batch, as the sum over the ranks of what each share adds to it.
-            added, counted = loss * (len(index) / self.batch_size), self.evaluations - before
+            added, counted = loss * (len(fields.input) / self.batch_size), self.evaluations - before
             loss, evaluated = group.total(torch.stack([added, added.new_tensor(counted)])).unbind()
             self.evaluations = before
             self._evaluated = self._evaluated + evaluated.detach()  # read when needed: a GPU is not waited for
@@ -104,7 +121,12 @@ class Operator(Trained):
 
     def check_shares(self, size: int) -> None:
         check_rows({"a batch": self.batch_size}, size)
-        check_network(self.network)
+        check_network(self.stepper)
+        if size > 1 and self.stepper.stochastic:
+            raise ConfigError(
+                f"operator.stepper {type(self.stepper).__name__.lower()} draws random numbers for a whole batch and"
+                " cannot share it; set trainer.devices=1"
+            )
 
     def _count(self) -> int:
         """Evaluations so far, those of the other ranks included."""
@@ -112,44 +134,65 @@ class Operator(Trained):
         self._evaluated = torch.zeros((), dtype=torch.float64)
         return self.evaluations
 
-    def _counted(self, u: Tensor) -> Tensor:
-        self.evaluations += len(u)
-        return self.network(u)
+    def _counted(self, network: nn.Module, arguments: tuple[Any, ...]) -> None:
+        if network.training:  # tests are not
+            self.evaluations += len(arguments[0])
+
+    def configure_optimizers(self) -> Any:
+        built = super().configure_optimizers()
+        self.average.follow(built["optimizer"] if isinstance(built, dict) else built)
+        return built
 
     def held_out_metrics(self) -> dict[str, Tensor]:
         return {"val/loss": self.held_out_loss()}
 
     def held_out_loss(self) -> Tensor:
-        """The loss on the whole validation split."""
+        """The loss of the predicted trajectories of the whole validation split."""
         self.eval()
-        with torch.no_grad():
-            val = self.fields("val")
-            prediction = predict(self.network, self.rollout, val, self.batch_size)
-            loss = relative_l2_each(prediction, val.target).mean()
+        total = torch.zeros((), device=self.device)
+        val = self.split("val")
+        with torch.no_grad(), self.average.applied():
+            for u, target in val.batches(self.batch_size, self.device):
+                total += self.loss(self.rollout(self.stepper.start(), u, val.steps), target) * (len(u) / val.n)
         self.train()
-        return loss
+        return total
 
     def test_step(self, batch: int, batch_idx: int) -> None:
-        self._errors = {}
-        for split in (name for name in self._splits if name.startswith("test")):
-            fields = self.fields(split)
-            prediction = predict(self.network, self.rollout, fields, self.batch_size)
-            self._errors[split] = errors_by_step(prediction, fields.target)
-        self.log_dict(metrics(self._errors), batch_size=1)
+        with self.average.applied():
+            self._scores = {name: self._tested(name) for name in self._splits if name.startswith("test")}
+        self.log_dict(metrics(self._scores), batch_size=1)
+
+    def _tested(self, name: str) -> Scores:
+        split = self.split(name)
+        return evaluate(self.stepper.start, self.rollout, self.dataset, split, self.batch_size, self.device)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        checkpoint["operator"] = {"batches": self.batches.state_dict(), "evaluations": self._count()}
+        states = {name: generator.get_state() for name, generator in self._streams.items() if name != "batches"}
+        checkpoint["operator"] = {
+            "batches": self.batches.state_dict(),
+            "streams": states,
+            "evaluations": self._count(),
+        }
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         state = checkpoint["operator"]
         self.evaluations, self._batches_state = state["evaluations"], state["batches"]
+        for name, found in state["streams"].items():
+            self._streams[name].set_state(found.cpu())
         if self._splits:
-            self.batches.load_state_dict(self._batches_state)
+            self.batches.load_state_dict(state["batches"])
 
     def cost(self) -> dict[str, int | float]:
         """Fields that training sent through the network."""
         return {"network_evaluations": self._count()}
 
     def figures(self) -> dict[str, Figure]:
-        """Error against step of every test."""
-        return {"error_by_step": error_figure(self._errors)}
+        """Error against step of every test, and one example of the first."""
+        split = self.split("test")
+        u, target = split.take(slice(0, 1), self.device)
+        with torch.no_grad(), self.average.applied():
+            prediction = self.rollout(self.stepper.start(), u, split.steps)
+        return {
+            "error_by_step": error_figure(self._scores),
+            "example": field_figure(u[0], prediction[0, -1], target[0, -1]),
+        }

@@ -10,12 +10,12 @@ import numpy as np
 import torch
 
 from sciml.data import cache
-from sciml.operator.base import Fields
+from sciml.operator.base import Split
 
 
 def stored(
-    name: str, settings: Mapping[str, Any], make: Callable[[], dict[str, Fields]], *, version: int
-) -> dict[str, Fields]:
+    name: str, settings: Mapping[str, Any], make: Callable[[], dict[str, Split]], *, version: int
+) -> dict[str, Split]:
     """The splits that ``make`` returns, made once for all runs of an outputs folder.
 
     Args:
@@ -32,12 +32,13 @@ def stored(
         return make()
 
     def write(path: Path) -> None:
-        arrays = {f"{split}.{part}": x.numpy() for split, f in make().items() for part, x in f._asdict().items()}
+        made = {name: split.whole() for name, split in make().items()}
+        arrays = {f"{name}.{part}": x.numpy() for name, split in made.items() for part, x in split._asdict().items()}
         with open(path, "wb") as file:
             np.savez(file, **arrays)
 
     with np.load(cache.entry(root, name, settings, version=version, generate=write), allow_pickle=False) as file:
         splits = dict.fromkeys(key.rpartition(".")[0] for key in file.files)
         return {
-            split: Fields(*(torch.from_numpy(file[f"{split}.{part}"]) for part in Fields._fields)) for split in splits
+            split: Split(*(torch.from_numpy(file[f"{split}.{part}"]) for part in Split._fields)) for split in splits
         }

@@ -26,7 +26,8 @@ def config(*overrides: str) -> Any:
 
 
 def build(slot: str, choice: str, **parameters: Any) -> Any:
-    node = config("+operator=baseline", f"operator/{slot}={choice}").operator[slot]
+    family = "baseline" if slot in ("dataset", "predictor") else "default"
+    node = config(f"+operator={family}", f"operator/{slot}={choice}").operator[slot]
     known = {key: value for key, value in parameters.items() if key in node}
     return instantiate(node, **known, _convert_="all")
 
@@ -44,7 +45,8 @@ def test_fields_have_the_declared_shapes(name: str) -> None:
     splits = data.splits()
     assert {"train", "val", "test"} <= set(splits)
     assert all(key in ("train", "val") or key == "test" or key.startswith("test_") for key in splits)
-    for split, (u, target) in splits.items():
+    for split, parts in splits.items():
+        u, target = parts.whole()
         grid = u.shape[1:-1]
         assert u.dtype == target.dtype == torch.float32
         assert u.shape[-1] == data.in_channels
@@ -62,23 +64,25 @@ def test_a_dataset_is_a_function_of_its_parameters(name: str) -> None:
     torch.manual_seed(1)  # the run's seed is no parameter of a dataset
     second = dataset(name).splits()
     other = dataset(name, seed=17).splits()
-    for split, (u, target) in first.items():
-        assert torch.equal(u, second[split].input)
-        assert torch.equal(target, second[split].target)
-        assert not torch.equal(u, other[split].input)
+    for split, parts in first.items():
+        u, target = parts.whole()
+        assert torch.equal(u, second[split].whole().input)
+        assert torch.equal(target, second[split].whole().target)
+        assert not torch.equal(u, other[split].whole().input)
 
 
 @pytest.mark.parametrize("name", options("operator/dataset"))
 def test_no_example_is_in_two_splits(name: str) -> None:
     splits = dataset(name).splits()
-    rows = torch.cat([splits[split].input.flatten(1) for split in ("train", "val", "test")])
+    rows = torch.cat([splits[split].whole().input.flatten(1) for split in ("train", "val", "test")])
     assert len(torch.unique(rows, dim=0)) == len(rows)
 
 
 @pytest.mark.parametrize("name", options("operator/dataset"))
 def test_targets_follow_from_inputs_by_the_datasets_own_solver(name: str) -> None:
     data = dataset(name)
-    for u, target in data.splits().values():
+    for split in data.splits().values():
+        u, target = split.whole()
         try:
             found = data.reference(u)
         except RunError:
@@ -114,7 +118,8 @@ def test_a_predictor_gives_states_on_every_grid(name: str, data: str) -> None:
     source = dataset(data)
     splits = source.splits()
     predictor: Predictor = build("predictor", name)
-    for u, target in splits.values():
+    for split in splits.values():
+        u, target = split.whole()
         assert predictor(source, splits["train"])(u).shape == target[:, 0].shape
 
 

@@ -78,12 +78,12 @@ class OperatorRun(RunTask):
         max_steps: int = 1000,
     ) -> None:
         module = cast("Operator", attributed(run, family="operator"))
-        super().__init__(network=module.network, decay=decay, tolerance=tolerance, max_steps=max_steps)
+        super().__init__(network=module.stepper, decay=decay, tolerance=tolerance, max_steps=max_steps)
         object.__setattr__(self, "run", module)  # not a part of this module: only what it is asked for
         splits = module.dataset.splits()
         if split not in splits:
             raise ConfigError(f"influence.task.split is '{split}'; the run's dataset has {', '.join(splits)}")
-        train, query = splits["train"], splits[split]
+        train, query = splits["train"].whole(), splits[split].whole()
         longest = query.target.shape[1]
         for name, number, most in (("n_query", n_query, len(query.input)), ("steps", steps or longest, longest)):
             if not 1 <= number <= most:
@@ -110,7 +110,7 @@ class OperatorRun(RunTask):
         return self.using(params, lambda: relative_l2_each(self._predict(self.u, self.v.shape[1]), self.v))
 
     def _predict(self, u: Tensor, steps: int) -> Tensor:
-        return self.run.rollout(self.run.network, u, steps)
+        return self.run.rollout(self.run.stepper.start(), u, steps)
 
     def losses(self, params: Params) -> Tensor:
         return self._errors(params) / self.n_train

@@ -14,7 +14,7 @@ from torch import Tensor
 from sciml.data.periodic_field import periodic_field
 from sciml.data.stream import stream
 from sciml.equation.heat import Heat
-from sciml.operator.base import Dataset, Fields
+from sciml.operator.base import Dataset, Split
 from sciml.operator.stored import stored
 
 
@@ -52,17 +52,17 @@ class HeatDataset(Dataset):
         seed: int = 0,
     ) -> None:
         self.in_channels = self.out_channels = 1
-        self.grid = (points,)
+        self.grid, self.periodic = (points,), (True,)
         self.equation, self.dt, self.steps, self.seed = Heat(nu=nu), dt, steps, seed
         self.sizes = {"train": n_train, "val": n_val, "test": n_test}
         self.law = {"modes": modes, "alpha": alpha, "tau": tau}
         time = {"nu": nu, "dt": dt, "steps": steps}
         self._settings = {"points": points, **self.law, **time, "sizes": self.sizes, "seed": seed}
 
-    def splits(self) -> dict[str, Fields]:
+    def splits(self) -> dict[str, Split]:
         return stored("heat", self._settings, self._make, version=1)
 
-    def _make(self) -> dict[str, Fields]:
+    def _make(self) -> dict[str, Split]:
         points = self.grid[0]
         return {
             "train": self._fields("train", points, 1),
@@ -71,11 +71,11 @@ class HeatDataset(Dataset):
             "test_fine": self._fields("test", 2 * points, self.steps),  # the same fields, not others
         }
 
-    def _fields(self, split: str, points: int, steps: int) -> Fields:
+    def _fields(self, split: str, points: int, steps: int) -> Split:
         generator = stream(f"heat/{split}", self.seed)
         u0 = periodic_field(self.sizes[split], points, **self.law, generator=generator)
         states = [self.equation.solve(u0, (k + 1) * self.dt) for k in range(steps)]
-        return Fields(u0[..., None].float(), torch.stack(states, dim=1)[..., None].float())
+        return Split(u0[..., None].float(), torch.stack(states, dim=1)[..., None].float())
 
     def reference(self, u: Tensor) -> Tensor:
         return self.equation.solve(u.squeeze(-1).double(), self.dt).to(u.dtype)[..., None]

@@ -27,7 +27,7 @@ def test_losses_and_measurements_are_those_of_the_run(operator_run: Path) -> Non
     module = load(operator_run)
     train = module.dataset.splits()["train"]  # type: ignore[union-attr, operator]
     with torch.no_grad():
-        errors = (module.network(train.input) - train.target[:, 0]).flatten(1).norm(dim=1)  # type: ignore[operator]
+        errors = (module.stepper.predict(train.input) - train.target[:, 0]).flatten(1).norm(dim=1)  # type: ignore[operator]
     expected = errors / train.target.flatten(1).norm(dim=1) / len(errors)
     torch.testing.assert_close(found.losses(found._zero()).float(), expected, rtol=1e-4, atol=0)
 

@@ -1,0 +1,93 @@
+"""Symmetries of scalar fields on grids, applied to inputs and targets alike.
+
+A problem must have the symmetry for this to be right: Darcy's equation with a constant right-hand side on a square has
+all eight of D4, an equation on a torus without a fixed forcing all shifts. Components of vectors would turn with the
+grid; these transformations are for scalars.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar, final
+
+import torch
+from torch import Tensor
+
+from sciml.errors import ConfigError
+from sciml.operator.base import Augmentation, Fields
+
+
+@final
+class D4(Augmentation):
+    """The eight symmetries of a square: two reflections and the exchange of the axes, each with probability 1/2.
+
+    Args:
+        periodic: Which axes close; a reflection keeps their point 0 in place.
+
+    Raises:
+        ConfigError: There are not two alike axes.
+    """
+
+    numbers: ClassVar[int] = 3
+
+    def __init__(self, periodic: tuple[bool, ...]) -> None:
+        if len(periodic) != 2 or periodic[0] != periodic[1]:
+            raise ConfigError(f"operator.augmentation d4 needs two alike axes; the dataset has periodic = {periodic}")
+        self.closed = periodic[0]
+
+    def __call__(self, fields: Fields, uniform: Tensor) -> Fields:
+        if fields.input.shape[1] != fields.input.shape[2]:
+            raise ConfigError(
+                f"operator.augmentation d4 needs a square grid; the dataset has {tuple(fields.input.shape[1:3])}"
+            )
+        chosen = (uniform < 0.5).to(fields.input.device)
+        return Fields(*(self._apply(u, chosen) for u in fields))
+
+    def _apply(self, u: Tensor, chosen: Tensor) -> Tensor:
+        rows, columns = u.ndim - 3, u.ndim - 2
+        for number, change in enumerate(
+            (
+                lambda v: self._reflected(v, rows),
+                lambda v: self._reflected(v, columns),
+                lambda v: v.transpose(rows, columns),
+            )
+        ):
+            u = torch.where(chosen[:, number].reshape(-1, *[1] * (u.ndim - 1)), change(u), u)
+        return u
+
+    def _reflected(self, u: Tensor, axis: int) -> Tensor:
+        return u.flip(axis).roll(1, axis) if self.closed else u.flip(axis)
+
+
+@final
+class Shift(Augmentation):
+    """A shift by a whole number of points along every axis that closes.
+
+    Args:
+        periodic: Which axes close.
+
+    Raises:
+        ConfigError: None does.
+    """
+
+    numbers: ClassVar[int] = 3  # one for each axis that there may be
+
+    def __init__(self, periodic: tuple[bool, ...]) -> None:
+        if not any(periodic) or len(periodic) > self.numbers:
+            raise ConfigError(
+                "operator.augmentation shift needs a dataset with a periodic axis, and at most three axes"
+            )
+        self.periodic = periodic
+
+    def __call__(self, fields: Fields, uniform: Tensor) -> Fields:
+        return Fields(*(self._apply(u, uniform) for u in fields))
+
+    def _apply(self, u: Tensor, uniform: Tensor) -> Tensor:
+        first = u.ndim - 1 - len(self.periodic)
+        for number, (axis, closed) in enumerate(enumerate(self.periodic, start=first)):
+            if closed:
+                n = u.shape[axis]
+                by = (uniform[:, number] * n).long().to(u.device)
+                index = (torch.arange(n, device=u.device) - by[:, None]) % n
+                index = index.reshape(len(u), *[n if i == axis else 1 for i in range(1, u.ndim)])
+                u = u.gather(axis, index.expand(u.shape))
+        return u
