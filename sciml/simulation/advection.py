@@ -3,10 +3,11 @@ r"""Advection on a periodic interval: :math:`u_t + \beta u_x = 0`, so :math:`u(x
 .. math:: u_0(x) = \sum_{i=1}^{N} A_i \sin(2\pi k_i x / L + \phi_i), \qquad
           k_i \sim U\{1, \dots, k_{\max}\}, \quad A_i \sim U[0, 1], \quad \phi_i \sim U(0, 2\pi)
 
-Takamoto et al. 2022, *PDEBench* (arXiv 2210.07182), section 3.1 and appendix D, with N = 2, k_max = 8, and L = 1,
-1024 points and 201 times up to t = 2. Deviations: the sum is evaluated at the shifted place, where PDEBench's files
-come from a finite-volume scheme; and PDEBench passes a tenth of the fields through the absolute value and cuts
-windows into as many: both break the sum of sines, whose exact spectrum is worth more here, and are left out.
+The initial values of PDEBench (Takamoto et al. 2022, arXiv 2210.07182): ``init_multi`` of its code has N = 2 and
+k_max = 8, its advection script k_max = 4, with L = 1, 1024 points and times up to 2. Deviations: the sum is evaluated
+at the shifted place, where PDEBench's files come from a finite-volume scheme; and PDEBench passes some of the fields
+through the absolute value and cuts some to a window, which breaks the sum of sines, whose exact spectrum is worth
+more here.
 """
 
 from __future__ import annotations
