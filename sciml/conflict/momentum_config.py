@@ -25,6 +25,7 @@ from torch import Tensor, nn
 
 from sciml.conflict.base import Direction
 from sciml.conflict.config import conflict_free
+from sciml.conflict.groups import Groups
 from sciml.errors import ConfigError
 
 
@@ -36,6 +37,7 @@ class MomentumConFIG(Direction):
         beta2: Decay β_2 of the second moment.
         eps: ε.
         updates: Momenta that a step renews, one after the other in turn.
+        groups: See :class:`~sciml.conflict.base.Direction`.
 
     Raises:
         ConfigError: A decay outside [0, 1), or ``updates`` below 1.
@@ -47,8 +49,16 @@ class MomentumConFIG(Direction):
     combined: Tensor
     second: Tensor
 
-    def __init__(self, *, beta1: float = 0.9, beta2: float = 0.999, eps: float = 1e-8, updates: int = 1) -> None:
-        super().__init__()
+    def __init__(
+        self,
+        *,
+        beta1: float = 0.9,
+        beta2: float = 0.999,
+        eps: float = 1e-8,
+        updates: int = 1,
+        groups: Groups | None = None,
+    ) -> None:
+        super().__init__(groups=groups)
         for key, beta in (("beta1", beta1), ("beta2", beta2)):
             if not 0 <= beta < 1:
                 raise ConfigError(f"weighting.{key} is {beta:g}; it must be at least 0 and below 1")

@@ -13,14 +13,15 @@ import torch
 from torch import Tensor
 
 from sciml.conflict.base import Direction
+from sciml.conflict.groups import Groups
 from sciml.data.stream import stream
 
 
 class PCGrad(Direction):
     """Projected conflicting gradients."""
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, *, groups: Groups | None = None) -> None:
+        super().__init__(groups=groups)
         self._generator = stream("conflict/pcgrad")
 
     def forward(self, gradients: dict[str, Tensor]) -> Tensor:

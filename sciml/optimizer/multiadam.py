@@ -16,12 +16,13 @@ Near a minimum the normalised steps keep their length: a learning rate that deca
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable
 from typing import Any, final
 
 import torch
 from torch import Tensor
 
+from sciml.conflict.groups import Groups, partition, total
 from sciml.errors import ConfigError
 from sciml.optimizer.base import Objective
 from sciml.optimizer.flat import FlatOptimizer
@@ -50,7 +51,7 @@ class MultiAdam(FlatOptimizer):
         lr: float = 1e-3,
         betas: tuple[float, float] = (0.99, 0.99),
         eps: float = 1e-8,
-        groups: Sequence[Sequence[str]] | None = None,
+        groups: Groups | None = None,
     ) -> None:
         super().__init__(params, lr=lr)
         for i, beta in enumerate(betas):
@@ -63,30 +64,12 @@ class MultiAdam(FlatOptimizer):
     def step(self, objective: Objective) -> Tensor:
         with torch.enable_grad():
             terms = objective.terms()
-            grouped = self._grouped(terms)
+            grouped = [total(terms, group) for group in partition([*terms], self.groups, key="optimizer.groups")]
             # One row a group, from one forward pass.
             rows = [self._gradient(loss, keep=i + 1 < len(grouped)) for i, loss in enumerate(grouped)]
         with torch.no_grad():
             self._move(torch.stack(rows))
             return torch.stack([t.detach() for t in terms.values()]).sum()
-
-    def _grouped(self, terms: Mapping[str, Tensor]) -> list[Tensor]:
-        """The loss of each group.
-
-        Raises:
-            ConfigError: A group names a term that the loss does not have, or one is in two groups.
-        """
-        if self.groups is None:
-            return list(terms.values())
-        named = [name for group in self.groups for name in group]
-        for name in named:
-            if name not in terms:
-                raise ConfigError(f"optimizer.groups: the loss has no term '{name}'; it has {', '.join(terms)}")
-            if named.count(name) > 1:
-                raise ConfigError(f"optimizer.groups: the term '{name}' is in more than one group")
-        rest = [name for name in terms if name not in named]
-        groups = [list(group) for group in self.groups if group] + ([rest] if rest else [])
-        return [torch.stack([terms[name] for name in group]).sum() for group in groups]
 
     def _gradient(self, loss: Tensor, *, keep: bool) -> Tensor:
         params = self.parameters

@@ -112,7 +112,7 @@ class Pinn(Trained):
                 self.register_buffer(f"{kind}_{name}", points.to(parameters[0].dtype))
         self.conditions = tuple(problem.sample(1, stream("pinn/names", 0)))
         if isinstance(weighting, Direction):
-            weighting.prepare(self.conditions, parameters)
+            weighting.prepare([*weighting.losses(self.conditions)], parameters)
         else:
             weighting.prepare(self.conditions)
         check_derivatives(problem, self.network, {name: x[:7] for name, x in self.held_out.items()}, mode=derivatives)
@@ -247,10 +247,8 @@ class Pinn(Trained):
 
     def _step_along_direction(self, optimizer: Any) -> tuple[Tensor, Terms]:
         rule = cast("Direction", self.weighting)
-        due = rule.due(self.steps, self.conditions)
         terms, magnitude = self.terms()  # all are logged; only the backward passes are those of the rule
-        put_direction(rule, {name: terms[name] for name in due}, list(self.network.parameters()))
-        self.backward_passes += len(due)
+        self.backward_passes += put_direction(rule, terms, list(self.network.parameters()), step=self.steps)
         self._move(magnitude)
         optimizer.step()
         return self.weigh(terms).detach(), terms
