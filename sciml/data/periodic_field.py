@@ -12,6 +12,7 @@ coefficients are drawn, not the values, so one seed gives the same fields on eve
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Generator, Tensor
@@ -42,3 +43,32 @@ def periodic_field(n: int, points: int, *, modes: int, alpha: float, tau: float,
     phase = 2 * math.pi * torch.outer(k, torch.arange(points, dtype=torch.float64) / points)
     a, b = (coefficients * variance.sqrt()).unbind(1)
     return a @ phase.cos() + b @ phase.sin()
+
+
+def periodic_fields(
+    generators: Sequence[Generator], points: int, *, modes: int, alpha: float, tau: float, sigma: float
+) -> Tensor:
+    """Fields of the measure N(0, sigma² (-Δ + tau²)^-alpha), cut off likewise; one for each generator.
+
+    Args:
+        generators: Sources of the coefficients.
+        points: Equidistant points ``j / points``, more than ``2 * modes``.
+        modes: Highest wavenumber K.
+        alpha: Smoothness, larger is smoother.
+        tau: Inverse length scale.
+        sigma: Amplitude; ``tau ** (alpha - 0.5)`` gives the measure of :func:`periodic_field`.
+
+    Returns:
+        Fields ``(len(generators), points)`` in float64.
+
+    Raises:
+        ValueError: The grid cannot represent the highest mode.
+    """
+    if points <= 2 * modes:
+        raise ValueError(f"{points} grid points cannot hold {modes} modes; take more than {2 * modes}")
+    white = torch.stack([torch.randn(2, modes, generator=g, dtype=torch.float64) for g in generators])
+    k = torch.arange(1, modes + 1, dtype=torch.float64)
+    size = math.sqrt(2) * sigma * (4 * math.pi**2 * k**2 + tau**2) ** (-alpha / 2)
+    # a cos + b sin has the coefficient (a - i b) / 2
+    half = torch.complex(white[:, 0], -white[:, 1]) * size / 2
+    return torch.fft.irfft(torch.nn.functional.pad(half, (1, 0)), n=points, norm="forward")

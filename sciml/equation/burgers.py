@@ -10,6 +10,10 @@ Fluids 14 (1986), doi:10.1016/0045-7930(86)90036-8, with y = x − √(4νt) z:
 
 The integrals are Gauss-Hermite sums. f e^{−z²} spans e^{±50} and more, so that its logarithm is kept and its largest
 value is taken out. At ν = 0.01/π 100 nodes agree with 400 and 800 nodes to 5e-15; a smaller ν needs more.
+
+:class:`PeriodicBurgers` is the same equation on circles, from any initial values: Fourier modes without aliasing and
+ETDRK4 (:mod:`sciml.equation.spectral`, :mod:`sciml.equation.etdrk4`). The mean is conserved; a front has a width of
+about ν over its jump, which the grid has to resolve.
 """
 
 from __future__ import annotations
@@ -25,7 +29,9 @@ from torch import Tensor
 
 from sciml.equation.base import Evolution, Field
 from sciml.equation.classical import runge_kutta
+from sciml.equation.etdrk4 import ETDRK4
 from sciml.equation.operator import partials
+from sciml.equation.spectral import analyse, highest, march, observe, substeps, synthesise, wavenumbers
 from sciml.errors import ConfigError
 
 
@@ -100,3 +106,64 @@ class Burgers(Evolution):
         z, weight = np.polynomial.hermite.hermgauss(self.nodes)
         kept = weight > 0
         return torch.from_numpy(z[kept]), torch.from_numpy(np.log(weight[kept]))
+
+
+class PeriodicBurgers:
+    """Burgers on a circle.
+
+    Args:
+        nu: Viscosity ν.
+        length: Period.
+
+    Raises:
+        ValueError: One of them is not positive.
+    """
+
+    def __init__(self, *, nu: float, length: float = 1.0) -> None:
+        if nu <= 0 or length <= 0:
+            raise ValueError(f"nu and length must be positive, not {nu} and {length}")
+        self.nu, self.length = nu, length
+
+    def residual(self, u: Tensor, u_t: Tensor) -> Tensor:
+        """What the equation leaves of values ``u`` and time derivatives ``u_t``, both ``(..., points)``.
+
+        Derivatives in space are those of the interpolating Fourier series; the square aliases unless ``u`` has no
+        wavenumber above a third of the points.
+        """
+        kappa = self._kappa(u.shape[-1] // 2).to(u)
+        rest = 0.5j * kappa * torch.fft.rfft(u.square()) + self.nu * kappa**2 * torch.fft.rfft(u)
+        return u_t + torch.fft.irfft(rest, n=u.shape[-1])
+
+    def solve(self, u0: Tensor, *, dt: float, frames: int, step: float, points: int | None = None) -> Tensor:
+        """States at equal distances in time.
+
+        Args:
+            u0: Initial values ``(..., resolution)``; what they hold above a third of the resolution is cut off.
+            dt: Time from one state to the next.
+            frames: States, the first of which is ``u0``.
+            step: Largest step of the integrator.
+            points: Points of the states, by default those of ``u0``.
+
+        Returns:
+            ``(..., frames, points)``.
+
+        Raises:
+            RunError: The step is too large.
+        """
+        resolution = u0.shape[-1]
+        modes, wanted = highest(resolution), points or resolution
+        kappa = self._kappa(modes).to(u0)
+        factor = -0.5j * kappa
+
+        def nonlinear(hat: Tensor) -> Tensor:
+            u = synthesise(hat, resolution, 1)
+            return factor * analyse(u * u, modes, 1)
+
+        steps = substeps(dt, step)
+        stepper = ETDRK4(-self.nu * kappa**2, nonlinear, dt / steps)
+        start = analyse(u0, modes, 1)
+        return march(stepper, start, frames=frames, substeps=steps, view=lambda s: observe(s, wanted, 1), axis=-2)
+
+    def _kappa(self, modes: int) -> Tensor:
+        (k,) = wavenumbers(modes, 1)
+        return 2 * math.pi / self.length * k
