@@ -58,18 +58,28 @@ def test_the_baseline_experiment_reaches_rounding_error_also_on_a_finer_grid() -
 
 
 def test_a_resumed_run_is_bit_identical_to_an_uninterrupted_one(tmp_path: Path) -> None:
-    straight = small()
+    drawing = (
+        "operator/augmentation=shift",
+        "operator.ema=0.9",
+        "operator/scheduler=cosine",
+        "~operator.scheduler.gamma",
+    )
+    everything = (*drawing, "trainer.max_steps=30")
+    straight = small(*everything)
     trainer(30).fit(straight)
     first = trainer(15)  # in the middle of an epoch of six batches
-    first.fit(small())
+    first.fit(small(*everything))
     first.save_checkpoint(tmp_path / "last.ckpt")
-    resumed = small()
+    resumed = small(*everything)
     torch.manual_seed(123)
     second = trainer(30)
     second.fit(resumed, ckpt_path=tmp_path / "last.ckpt", weights_only=True)
     for a, b in zip(straight.parameters(), resumed.parameters(), strict=True):
         assert torch.equal(a, b)
     assert straight.cost() == resumed.cost()
+    assert straight.average.state_dict().keys() == resumed.average.state_dict().keys() != set()
+    for a, b in zip(straight.average.buffers(), resumed.average.buffers(), strict=True):
+        assert torch.equal(a, b)
     assert metrics(straight) == metrics(resumed)
 
 
@@ -156,3 +166,15 @@ def test_floor_and_ceiling() -> None:
     exact = {name: value for name, value in rows["reference"].items() if not name.startswith("correlation_time")}
     assert max(exact.values()) < 1e-6
     assert rows["reference"]["correlation_time"] == pytest.approx(10 * 0.05)
+
+
+def test_tests_use_the_average_weights_and_training_goes_on_with_its_own() -> None:
+    module = small("operator.ema=0.99")
+    trainer(10).fit(module)
+    before = module.stepper.network.weight.detach().clone()
+    found = metrics(module)
+    assert torch.equal(module.stepper.network.weight, before)
+    with torch.no_grad():
+        module.stepper.network.weight.copy_(module.average.mean_0)
+    module.average.decay = 0.0
+    assert metrics(module) == found

@@ -56,7 +56,8 @@ class OperatorRun(RunTask):
 
     Raises:
         UsageError: No such run, see :func:`sciml.influence.run_task.attributed`.
-        ConfigError: The run's dataset has no such split, or not so many simulations or states.
+        ConfigError: The run's dataset has no such split, or not so many simulations or states, or the run minimised
+            something else than the relative L2 error of the states that its rollout gives.
         RunError: The run fits its training data to rounding.
     """
 
@@ -79,6 +80,7 @@ class OperatorRun(RunTask):
     ) -> None:
         module = cast("Operator", attributed(run, family="operator"))
         super().__init__(network=module.stepper, decay=decay, tolerance=tolerance, max_steps=max_steps)
+        _check_trained_so(module)
         object.__setattr__(self, "run", module)  # not a part of this module: only what it is asked for
         splits = module.dataset.splits()
         if split not in splits:
@@ -150,3 +152,19 @@ class OperatorRun(RunTask):
             )
             for q in range(min(2, self.n_query))
         }
+
+
+def _check_trained_so(module: Operator) -> None:
+    """Another loss has another optimum, and other influences."""
+    for slot, found, wanted in (
+        ("loss", type(module.loss).__name__, "RelativeL2"),
+        ("stepper", type(module.stepper).__name__, "Direct"),
+        ("rollout", type(module.rollout).__name__, "Autoregressive"),
+        ("augmentation", type(module.augmentation).__name__, "NoneType"),
+        ("ema", module.average.decay, 0.0),
+    ):
+        if found != wanted:
+            raise ConfigError(
+                f"influence.task operator_run attributes runs whose operator.{slot} is the default one; this run's is"
+                f" {found}"
+            )
