@@ -54,7 +54,9 @@ class View:
             raise RunError(f"{self.name} holds numbers that are not finite; the first that was read is at {at}")
         values = values.transpose([axis for axis in self.axes if axis is not None])
         new = tuple(np.newaxis if axis is None else slice(None) for axis in self.axes)
-        return np.broadcast_to(values[new], lengths)
+        values = values[new]
+        # A tensor cannot be made of what broadcasting gives without a warning: it is not writable.
+        return values if values.shape == tuple(lengths) else np.broadcast_to(values, lengths).copy()
 
 
 def _first_bad(values: np.ndarray) -> np.ndarray:

@@ -8,8 +8,8 @@ file                                      variables                             
 ``NavierStokes_V1e-5_N1200_T20.mat``      ``u`` (n, x, y, t); ``t`` (1, t); ``a`` (n, x, y) at 0   with ``times: t``
 ========================================  =======================================================  ==================
 
-Two formats carry the same variables: MATLAB's own up to version 7, which SciPy reads whole, and version 7.3, which is HDF5
-with all axes in reverse and is read as far as it is asked for.
+Two formats carry the same variables: MATLAB's own up to version 7, which SciPy reads whole, and version 7.3, which is
+HDF5 with all axes in reverse and is read as far as it is asked for.
 """
 
 from __future__ import annotations
