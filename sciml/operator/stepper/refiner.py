@@ -1,0 +1,155 @@
+r"""PDE-Refiner: a first prediction, and K refinements that each remove a smaller noise from it.
+
+Let y be the normalised change to the next state, and :math:`\epsilon` standard normal noise. The network sees the
+input, a noised y and k, and gives :math:`v_k = \sqrt{\bar\alpha_k}\,\epsilon - \sqrt{1 - \bar\alpha_k}\,y`:
+
+.. math::
+    \beta_k = s^{k/K}, \qquad \bar\alpha_k = \prod_{j=k}^{K} (1 - \beta_j), \qquad k = 0, \dots, K \\
+    x_0 = 0, \quad \hat y_k = \sqrt{\bar\alpha_k}\,x_k - \sqrt{1 - \bar\alpha_k}\,v_\theta(x_k, u, k) \\
+    x_{k+1} = \frac{\sqrt{\bar\alpha_{k+1}}\,\beta_k}{1 - \bar\alpha_k}\,\hat y_k
+        + \frac{\sqrt{1 - \beta_k}\,(1 - \bar\alpha_{k+1})}{1 - \bar\alpha_k}\,x_k
+        + \Big(\frac{1 - \bar\alpha_{k+1}}{1 - \bar\alpha_k}\,\beta_k\Big)^{1/2} \epsilon
+
+and the next state is the input's newest one plus :math:`\hat y_K`, decoded. As :math:`\beta_0 = 1`, step 0 is the
+one-step prediction that is trained with the mean square error. Trained on one k an example, uniform.
+
+Source: Lippe, Veeling, Perdikaris, Turner and Brandstetter (2023), *PDE-Refiner: Achieving Accurate Long Rollouts with
+Neural PDE Solvers*, section 3.1 (steps, noise that falls exponentially), section 3.2 and the authors' code in PDEArena
+(``pderefiner.py``: the process as a diffusion model with few steps, velocity prediction, ancestral sampling). Its
+constants for the Kuramoto-Sivashinsky equation are the defaults: K = 3, s = 4e-7, which is a variance there although it
+is called a standard deviation, k·1000/K as the condition, weights averaged with 0.995 (``operator.ema``).
+
+Deviations: k counts upwards, as in section 3.1 (the code counts down); step 0 sees zeros, as there, not the pure
+noise of the code, which says nothing; changes are divided by their standard deviation in the training data, not by
+a given number. Float32 has 24 bits: with bfloat16 or TF32 the last steps would remove rounding errors.
+"""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import Callable
+from typing import ClassVar, final
+
+import torch
+from torch import Generator, Tensor, nn
+
+from sciml.data.normalizer import Normalizer
+from sciml.data.stream import normal, stream
+from sciml.errors import ConfigError
+from sciml.operator.base import Dataset, FieldMap, Loss, Rollout, Split, feed
+from sciml.operator.rollout.teacher_forced import TeacherForced
+from sciml.operator.stepper.base import NetworkFactory, Stepper, chunks
+from sciml.operator.stepper.difference import check_states, fit_changes
+
+
+@final
+class Refiner(Stepper):
+    """Predicts, then refines; a network that takes a condition.
+
+    Args:
+        network: Called with the numbers of channels, and ``conditions=1``.
+        dataset: Its inputs hold whole states.
+        normalizer: Of states, and of changes.
+        positions: Append coordinates to what the network sees.
+        refinements: K.
+        variance: s, of the last noise, relative to that of a change.
+
+    Attributes:
+        evaluations: Of the network for one state.
+
+    Raises:
+        ConfigError: A number out of its range, a network that takes no conditions, or inputs that hold no state.
+    """
+
+    stochastic: ClassVar[bool] = True
+
+    def __init__(
+        self,
+        network: NetworkFactory,
+        dataset: Dataset,
+        normalizer: Callable[[int, tuple[int, ...]], Normalizer],
+        *,
+        positions: bool = False,
+        refinements: int = 3,
+        variance: float = 4e-7,
+    ) -> None:
+        if refinements < 1:
+            raise ConfigError(f"operator.stepper.refinements is {refinements}; it must be at least 1")
+        if not 0 < variance < 1:
+            raise ConfigError(f"operator.stepper.variance is {variance}; it must be between 0 and 1")
+        check_states(dataset, "refiner")
+        super().__init__(network, dataset, normalizer, positions=positions)
+        self.channels, self.refinements, self.evaluations = dataset.out_channels, refinements, refinements + 1
+        self.beta, self.alpha = schedule(refinements, variance)
+
+    def build(self, network: NetworkFactory, in_features: int, out_features: int) -> nn.Module:
+        if "conditions" not in inspect.signature(network).parameters:
+            raise ConfigError("operator.stepper refiner needs a network that takes a condition, such as network=unet")
+        return network(in_features + out_features, out_features, conditions=1)
+
+    def fit(self, train: Split) -> None:
+        self.input.fit(chunks(train, "input"))
+        fit_changes(self.output, train)
+
+    def start(self) -> FieldMap:
+        generator = stream("operator/refiner")  # the same noise for every batch of trajectories
+
+        def advance(u: Tensor) -> Tensor:
+            return u[..., -self.channels :] + self.output.decode(self.refine(u, generator))
+
+        return advance
+
+    def refine(self, u: Tensor, generator: Generator) -> Tensor:
+        """The normalised change that follows physical inputs ``(n, *grid, in_channels)``."""
+        alpha, beta = self.alpha, self.beta
+        seen = self.encode(u)
+        x = torch.zeros_like(u[..., -self.channels :])
+        for k in range(self.refinements + 1):
+            v = self.velocity(x, seen, torch.full((len(u),), k, device=u.device))
+            y = math.sqrt(alpha[k]) * x - math.sqrt(1 - alpha[k]) * v
+            if k == self.refinements:
+                return y
+            rest = (1 - alpha[k + 1]) / (1 - alpha[k])
+            mean = math.sqrt(alpha[k + 1]) * beta[k] / (1 - alpha[k]) * y + math.sqrt(1 - beta[k]) * rest * x
+            x = mean + math.sqrt(rest * beta[k]) * normal(tuple(x.shape), generator, x)
+        raise AssertionError
+
+    def velocity(self, x: Tensor, seen: Tensor, k: Tensor) -> Tensor:
+        """The network's v of noised changes x, at steps ``k`` (n,); positions stay the last channels it sees."""
+        condition = (k * (1000 / self.refinements)).to(x.dtype)[:, None]
+        return self.network(torch.cat([x, seen], dim=-1), condition)
+
+    def loss(self, u: Tensor, target: Tensor, rollout: Rollout, loss: Loss, generator: Generator) -> Tensor:
+        """The loss of v; the paper's is the mean square error.
+
+        Raises:
+            ConfigError: Windows of several states with another rollout than ``teacher_forced``: changes are learnt
+                from true states.
+        """
+        if target.shape[1] > 1 and not isinstance(rollout, TeacherForced):
+            raise ConfigError("operator.stepper refiner learns from true states; set operator/rollout=teacher_forced")
+        windows = [u]
+        for state in target.unbind(1)[:-1]:
+            windows.append(feed(windows[-1], state))
+        u, following = torch.cat(windows), target.transpose(0, 1).flatten(0, 1)
+        y = self.output.encode(following - u[..., -self.channels :])
+        k = torch.randint(self.refinements + 1, (len(u),), generator=generator)
+        noise = normal(tuple(y.shape), generator, y)
+        signal, noisy = self.shares(k, y)
+        # In step 0 the signal is 0; its noise is left out of what the network sees.
+        shown = (k > 0).to(y.device).view(-1, *[1] * (y.dim() - 1))
+        v = signal * noise * shown - noisy * y
+        x = signal * y + noisy * noise * shown
+        return loss(self.velocity(x, self.encode(u), k.to(y.device))[:, None], v[:, None])
+
+    def shares(self, k: Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
+        r""":math:`\sqrt{\bar\alpha_k}` and :math:`\sqrt{1 - \bar\alpha_k}`, to be multiplied with ``like``."""
+        alpha = torch.tensor(self.alpha, dtype=torch.float64)[k].view(-1, *[1] * (like.dim() - 1))
+        return alpha.sqrt().to(like), (1 - alpha).sqrt().to(like)
+
+
+def schedule(refinements: int, variance: float) -> tuple[list[float], list[float]]:
+    r""":math:`\beta_k` and :math:`\bar\alpha_k` for :math:`k = 0, \dots, K`."""
+    beta = [variance ** (k / refinements) for k in range(refinements + 1)]
+    return beta, [math.prod(1 - b for b in beta[k:]) for k in range(refinements + 1)]
