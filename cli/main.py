@@ -17,6 +17,7 @@ from .complete import (
     complete_sweep,
     complete_table,
 )
+from .data import app as data
 
 app = typer.Typer(
     name="sciml",
@@ -27,6 +28,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Run scientific machine learning experiments: a composed config in, a row of a paper table out.",
 )
+app.add_typer(data)
 
 Overrides = Annotated[
     list[str] | None,

@@ -139,6 +139,25 @@ def opened(path: Path) -> h5py.File:
         raise UsageError(f"{path} cannot be read as HDF5: {reason}") from error
 
 
+def contents(path: Path) -> tuple[dict[str, Any], dict[str, str]]:
+    """Attributes of a file of anyone's, and its datasets by their paths, in words.
+
+    Raises:
+        UsageError: It cannot be read.
+    """
+    import h5py
+
+    found: dict[str, str] = {}
+
+    def note(name: str, item: Any) -> None:
+        if isinstance(item, h5py.Dataset):
+            found[name] = f"{item.dtype} {item.shape}"
+
+    with opened(path) as file:
+        file.visititems(note)
+        return attributes(file), found
+
+
 def check(path: Path) -> None:
     """Hold a file against the checksum in it.
 
