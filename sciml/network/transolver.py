@@ -91,7 +91,7 @@ class Transolver(nn.Module):
             raise ConfigError(f"network.kernel is {kernel}; it must be odd, to be centred on a point")
         if in_features < dims:
             raise ConfigError(f"network.dims is {dims}, but a point has only {in_features} channels for its position")
-        self.spatial_dims, self.projection, self.reference = dims, projection, reference
+        self.dims, self.projection, self.reference = dims, projection, reference
         lifted = in_features - dims + (reference**dims if reference else dims)
         self.lift = nn.Sequential(nn.Linear(lifted, 2 * width), nn.GELU(), nn.Linear(2 * width, width))
         self.layers = nn.ModuleList(
@@ -108,15 +108,20 @@ class Transolver(nn.Module):
                 if module.bias is not None:
                     nn.init.zeros_(module.bias)
 
+    @property
+    def spatial_dims(self) -> int:
+        """Axes of a field between batch and channels."""
+        return self.dims
+
     def forward(self, u: Tensor) -> Tensor:
         """Fields ``(n, *grid, in_features)`` or clouds ``(n, points, in_features)``, to ``out_features`` channels.
 
         Raises:
             ConfigError: Convolutions, and not as many axes as coordinates.
         """
-        if self.projection == "convolution" and u.ndim != self.spatial_dims + 2:
+        if self.projection == "convolution" and u.ndim != self.dims + 2:
             raise ConfigError(
-                f"network: fields have {u.ndim - 2} axes, convolutions {self.spatial_dims}; on points, "
+                f"network: fields have {u.ndim - 2} axes, convolutions {self.dims}; on points, "
                 "network.projection=linear"
             )
         x = self.lift(self.placed(u))
@@ -126,7 +131,7 @@ class Transolver(nn.Module):
 
     def placed(self, u: Tensor) -> Tensor:
         """Positions first, as distances where these are wanted, then the other channels."""
-        dims = self.spatial_dims
+        dims = self.dims
         features, positions = u[..., :-dims], u[..., -dims:]
         if self.reference:
             line = torch.linspace(0, 1, self.reference, dtype=u.dtype, device=u.device)
