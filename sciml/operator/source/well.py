@@ -121,14 +121,18 @@ def _field(group: h5py.Group, name: str, order: int, shape: tuple[int, ...]) -> 
     if len(of_space) != d:
         raise UsageError(f"{where(group, name)}: attribute dim_varying has {len(of_space)} entries, expected {d}")
     wanted = [shape[0], *([shape[1]] if of_time else []), *shape[2:], *[d] * order]
-    present = [of_sample, *([True] if of_time else []), *of_space, *[True] * order]
+    before = [of_sample, *([True] if of_time else [])]
+    present = [*before, *of_space, *[True] * order]
     expected = tuple(size for size, there in zip(wanted, present, strict=True) if there)
-    # The specification drops an axis along which a field does not vary; the project's own loader takes length 1.
-    kept = tuple(size if there else 1 for size, there in zip(wanted, present, strict=True))
-    if found.shape not in (expected, kept):
+    # The specification drops a space axis along which a field does not vary; the project's own loader takes length 1.
+    if found.shape != expected:
+        wide = [size if there else 1 for size, there in zip(shape[2:], of_space, strict=True)]
+        expected = (*expected[: sum(before)], *wide, *[d] * order)
+        present = [*before, *[True] * (d + order)]
+    if found.shape != expected:
         raise UsageError(f"{where(group, name)}: shape {found.shape}, expected {expected}")
-    places = iter(range(len(kept)))
-    axes: list[int | None] = [next(places) if there or found.shape == kept else None for there in present]
+    places = iter(range(len(expected)))
+    axes: list[int | None] = [next(places) if there else None for there in present]
     if order == 0:
         return of_time, View(found, [*axes, None], [*wanted, 1], where(group, name))
     view = View(found, axes, wanted, where(group, name))
