@@ -29,6 +29,7 @@ def test_a_network_of_two_resolutions_is_the_composition_written_out() -> None:
     u, c = torch.randn(3, 8, 1, dtype=torch.float64), torch.tensor([[0.0], [2.5], [900.0]], dtype=torch.float64)
 
     def conv(layer: Any, x: torch.Tensor, stride: int = 1) -> torch.Tensor:
+        layer = getattr(layer, "convolution", layer)
         reach = layer.weight.shape[-1] // 2
         closed = torch.cat([x[..., x.shape[-1] - reach :], x, x[..., :reach]], dim=-1)
         return F.conv1d(closed, layer.weight, layer.bias, stride=stride)
