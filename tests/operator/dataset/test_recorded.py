@@ -165,8 +165,8 @@ def test_the_fine_test_has_the_same_samples(in_memory: bool) -> None:
 def test_a_stride_keeps_the_domain(points: int, periodic: bool, ends: bool, stride: int, left: int) -> None:
     source = Made(points, n=3, times=2, periodic=(periodic,), ends=ends)
     assert recorded(source, n_train=1, n_val=1, n_test=1, stride=stride).grid == (left,)
-    with pytest.raises(ConfigError, match=rf"operator.dataset.stride is 7.* has {points} points .* must divide"):
-        recorded(Made(points, n=3, times=2, periodic=(periodic,), ends=ends), n_train=1, n_val=1, n_test=1, stride=7)
+    with pytest.raises(ConfigError, match=rf"operator.dataset.stride is 11.* has {points} points .* must divide"):
+        recorded(Made(points, n=3, times=2, periodic=(periodic,), ends=ends), n_train=1, n_val=1, n_test=1, stride=11)
 
 
 def test_further_tests_and_validation_have_sources_of_their_own() -> None:
@@ -251,7 +251,7 @@ def test_what_does_not_go_together_is_said(parameters: dict[str, Any], says: str
 def test_other_time_steps_do_not_go_together() -> None:
     slow = Made()
     slow.about["times"] = np.arange(T) * 0.5
-    with pytest.raises(ConfigError, match=r"tests\.test_slow: time steps of made are 0\.5, of made 0\.25"):
+    with pytest.raises(ConfigError, match=r"tests\.test_slow: made has a frame every 0\.5, made every 0\.25"):
         recorded(tests={"test_slow": slow}).splits()
     assert slow.closed == 1
 
