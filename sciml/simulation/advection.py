@@ -3,11 +3,10 @@ r"""Advection on a periodic interval: :math:`u_t + \beta u_x = 0`, so :math:`u(x
 .. math:: u_0(x) = \sum_{i=1}^{N} A_i \sin(2\pi k_i x / L + \phi_i), \qquad
           k_i \sim U\{1, \dots, k_{\max}\}, \quad A_i \sim U[0, 1], \quad \phi_i \sim U(0, 2\pi)
 
-The initial values of PDEBench (Takamoto et al. 2022, arXiv 2210.07182): ``init_multi`` of its code has N = 2 and
-k_max = 8, its advection script k_max = 4, with L = 1, 1024 points and times up to 2. Deviations: the sum is evaluated
-at the shifted place, where PDEBench's files come from a finite-volume scheme; and PDEBench passes some of the fields
-through the absolute value and cuts some to a window, which breaks the sum of sines, whose exact spectrum is worth
-more here.
+After PDEBench (Takamoto et al. 2022, arXiv 2210.07182): ``init_multi`` of its code has N = 2 and k_max = 8, its
+advection script k_max = 4, with L = 1, 1024 points and times up to 2. Deviations: the sum is evaluated at the shifted
+place, where PDEBench's files come from a finite-volume scheme; the fields that PDEBench replaces by their modulus or
+cuts to a window (:func:`sciml.data.sines.pdebench_sines`) are left out, as an exact spectrum is worth more here.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ from sciml.simulation.base import Simulation, generators
 
 @final
 class Advection(Simulation):
-    """Trajectories: ``tensor`` (n, times, points), the initial values first.
+    """Trajectories: ``tensor`` (n, frames, points), the initial values first.
 
     Args:
         points: Grid points.
@@ -31,8 +30,8 @@ class Advection(Simulation):
         beta: Speed (length over time).
         waves: Sines N in a field.
         k_max: Highest wavenumber; less than half of the points.
-        time: When the last state is.
-        times: States of a trajectory, equidistant from 0 to ``time``.
+        dt: Time between two states.
+        frames: States of a trajectory.
     """
 
     version = 1
@@ -40,20 +39,20 @@ class Advection(Simulation):
     chunk = 64
 
     def __init__(
-        self, *, points: int, length: float, beta: float, waves: int, k_max: int, time: float, times: int
+        self, *, points: int, length: float, beta: float, waves: int, k_max: int, dt: float, frames: int
     ) -> None:
         self.points, self.length, self.beta = points, length, beta
-        self.waves, self.k_max, self.time, self.times = waves, k_max, time, times
+        self.waves, self.k_max, self.dt, self.frames = waves, k_max, dt, frames
         if waves < 1 or k_max < 1 or points <= 2 * k_max:
             raise ValueError(
                 f"waves and k_max must be at least 1 and points more than 2 * k_max, not {waves}, {k_max} and {points}"
             )
-        if times < 2 or time <= 0 or length <= 0:
-            raise ValueError(f"times must be at least 2, time and length positive, not {times}, {time} and {length}")
+        if frames < 2 or dt <= 0 or length <= 0:
+            raise ValueError(f"frames must be at least 2, dt and length positive, not {frames}, {dt} and {length}")
 
     def coordinates(self) -> dict[str, np.ndarray]:
         x = self.length * np.arange(self.points) / self.points
-        return {"x-coordinate": x, "t-coordinate": np.linspace(0.0, self.time, self.times)}
+        return {"x-coordinate": x, "t-coordinate": self.dt * np.arange(self.frames)}
 
     def samples(self, first: int, count: int, seed: int) -> dict[str, np.ndarray]:
         k = torch.empty(count, self.waves, dtype=torch.float64)
@@ -63,8 +62,8 @@ class Advection(Simulation):
             amplitude[i].uniform_(generator=generator)
             phase[i].uniform_(0, 2 * math.pi, generator=generator)
         x, t = (torch.from_numpy(self.coordinates()[f"{axis}-coordinate"]) for axis in "xt")
-        place = (x - self.beta * t[:, None]) * (2 * math.pi / self.length)  # (times, points)
-        u = torch.zeros(count, self.times, self.points, dtype=torch.float64)
+        place = (x - self.beta * t[:, None]) * (2 * math.pi / self.length)  # (frames, points)
+        u = torch.zeros(count, self.frames, self.points, dtype=torch.float64)
         for i in range(self.waves):  # one wave at a time: all at once would take N times the memory
             at = k[:, i, None, None] * place + phase[:, i, None, None]
             u += amplitude[:, i, None, None] * at.sin_()

@@ -11,14 +11,14 @@ from typing import final
 import numpy as np
 import torch
 
-from sciml.data.periodic_field import periodic_field
+from sciml.data.periodic_field import periodic_fields
 from sciml.equation.heat import Heat as Equation
 from sciml.simulation.base import Simulation, generators
 
 
 @final
 class Heat(Simulation):
-    """Trajectories: ``tensor`` (n, times, points), the initial values first.
+    """Trajectories: ``tensor`` (n, frames, points), the initial values first.
 
     Args:
         points: Grid points, more than ``2 * modes``.
@@ -26,32 +26,29 @@ class Heat(Simulation):
         alpha: Their smoothness, larger is smoother.
         tau: Their inverse length scale.
         nu: Diffusivity (length squared over time).
-        time: When the last state is.
-        times: States of a trajectory, equidistant from 0 to ``time``.
+        dt: Time between two states.
+        frames: States of a trajectory.
     """
 
     version = 1
     periodic = (True,)
     chunk = 64
 
-    def __init__(
-        self, *, points: int, modes: int, alpha: float, tau: float, nu: float, time: float, times: int
-    ) -> None:
+    def __init__(self, *, points: int, modes: int, alpha: float, tau: float, nu: float, dt: float, frames: int) -> None:
         self.points, self.modes, self.alpha, self.tau = points, modes, alpha, tau
-        self.nu, self.time, self.times = nu, time, times
+        self.nu, self.dt, self.frames = nu, dt, frames
         if points <= 2 * modes or modes < 1:
             raise ValueError(f"modes must be at least 1 and points more than 2 * modes, not {modes} and {points}")
-        if times < 2 or time <= 0:
-            raise ValueError(f"times must be at least 2 and time positive, not {times} and {time}")
+        if frames < 2 or dt <= 0:
+            raise ValueError(f"frames must be at least 2 and dt positive, not {frames} and {dt}")
         self._equation = Equation(nu=nu)
 
     def coordinates(self) -> dict[str, np.ndarray]:
         x = np.arange(self.points) / self.points
-        return {"x-coordinate": x, "t-coordinate": np.linspace(0.0, self.time, self.times)}
+        return {"x-coordinate": x, "t-coordinate": self.dt * np.arange(self.frames)}
 
     def samples(self, first: int, count: int, seed: int) -> dict[str, np.ndarray]:
-        law = {"modes": self.modes, "alpha": self.alpha, "tau": self.tau}
-        drawn = generators(self.name(), seed, first, count)
-        u0 = torch.cat([periodic_field(1, self.points, **law, generator=generator) for generator in drawn])
-        states = [self._equation.solve(u0, t) for t in self.coordinates()["t-coordinate"].tolist()]
+        law = {"modes": self.modes, "alpha": self.alpha, "tau": self.tau, "sigma": self.tau ** (self.alpha - 0.5)}
+        u0 = periodic_fields(generators(self.name(), seed, first, count), self.points, **law)
+        states = [self._equation.solve(u0, i * self.dt) for i in range(self.frames)]
         return {"tensor": torch.stack(states, dim=1).float().numpy()}

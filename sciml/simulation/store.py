@@ -146,7 +146,7 @@ def _versions() -> dict[str, str]:
 def _prepare(parts: Path, record: Mapping[str, Any]) -> None:
     """The folder of the chunks; those of other versions of the packages may differ in their last bits, and go."""
     path = parts / _RECORD
-    text = json.dumps(record, indent=1, sort_keys=True) + "\n"
+    text = json.dumps(record, indent=1) + "\n"
     try:
         same = path.read_text() == text
     except (OSError, ValueError):
