@@ -1,0 +1,68 @@
+r"""Conjugate gradients for many symmetric positive definite systems at once, each with its own steps.
+
+Hestenes and Stiefel, J. Res. Natl. Bur. Stand. 49 (1952), preconditioned, as Saad, "Iterative Methods for Sparse
+Linear Systems" (2003), algorithm 9.1. A system that has converged keeps its solution while the others go on, so that
+what is found for one does not depend on which others are solved beside it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from sciml.errors import RunError
+
+
+def conjugate_gradients(
+    apply: Callable[[Tensor], Tensor],
+    precondition: Callable[[Tensor], Tensor],
+    b: Tensor,
+    *,
+    rtol: float,
+    iterations: int,
+) -> tuple[Tensor, Tensor]:
+    """Solve A x = b from x = 0.
+
+    Args:
+        apply: A, on ``(n, ...)``; may write to the same memory each time.
+        precondition: An approximation of its inverse, symmetric and positive definite; may be of a lower precision.
+        b: Right sides ``(n, ...)``, contiguous.
+        rtol: Each residual ends below this part of the norm of its b.
+        iterations: Allowed.
+
+    Returns:
+        Solutions ``(n, ...)``, and the iterations that each took ``(n,)``.
+
+    Raises:
+        RunError: Some residual is still larger after that many iterations.
+    """
+    x, r = torch.zeros_like(b), b.clone()
+    goal = rtol**2 * _dot(b, b)
+    taken = torch.zeros(len(b), dtype=torch.long, device=b.device)
+    open_ = _dot(r, r) > goal
+    p, rz = torch.zeros_like(b), torch.ones_like(goal)
+    for _ in range(iterations):
+        if not bool(open_.any()):
+            return x, taken
+        z = precondition(r)
+        new = _dot(r, z)
+        p = p.mul_(torch.where(open_, new / rz, 0)).add_(z)
+        rz = torch.where(open_, new, 1)
+        q = apply(p)
+        step = torch.where(open_, rz / _dot(p, q), 0)
+        x.addcmul_(step, p)
+        r.addcmul_(step, q, value=-1)
+        taken += open_.flatten()
+        open_ &= ~(_dot(r, r) <= goal)  # a NaN stays open
+    if bool(open_.any()):
+        left = float((_dot(r, r) / _dot(b, b)).max().sqrt())
+        raise RunError(f"conjugate gradients left {left:.1e} of the right side after {iterations} iterations")
+    return x, taken
+
+
+def _dot(a: Tensor, b: Tensor) -> Tensor:
+    """Inner products, ``(n, 1, ...)``; a product of matrices reads either once."""
+    product = a.reshape(len(a), 1, -1) @ b.reshape(len(b), -1, 1)
+    return product.reshape(-1, *[1] * (a.ndim - 1))
