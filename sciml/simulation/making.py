@@ -69,8 +69,8 @@ class Plan:
     def read(self, chunk: int) -> dict[str, np.ndarray] | None:
         """The arrays of a chunk; None, and it is away, if it is damaged."""
         try:
-            with np.load(self.path(chunk), allow_pickle=False) as file:  # an archive has checksums, and looks at them
-                return {name: file[name] for name in file.files}
+            with open(self.path(chunk), "rb") as raw, np.load(raw, allow_pickle=False) as file:
+                return {name: file[name] for name in file.files}  # an archive has checksums, and looks at them
         except (OSError, ValueError, EOFError, zipfile.BadZipFile):
             self.path(chunk).unlink(missing_ok=True)
             return None
