@@ -189,12 +189,24 @@ def test_what_does_not_fit_is_read_when_it_is_asked_for() -> None:
     assert does_not.states.reads == []
 
 
+@pytest.mark.parametrize(("history", "steps"), [(2, 3), (3, 9), (1, 11), (0, 1)])
+def test_what_it_takes_is_known_before(history: int, steps: int) -> None:
+    source = Made() if history else Made(times=1, given=True)
+    part = recorded(source, history=history, steps=steps)._parts(source.read(), [])["train"]
+    if isinstance((split := part.resident()).input, Lazy):
+        tensors = [split.input.windows.trajectories.rows]
+    else:
+        tensors = list(split)
+    storages = {tensor.untyped_storage().data_ptr(): tensor.untyped_storage().nbytes() for tensor in tensors}
+    assert sum(storages.values()) == part.bytes()
+
+
 def test_neighbours_are_read_at_once_and_nothing_twice() -> None:
     source = Made()
     split = recorded(source, history=1, steps=2, in_memory=False).splits()["train"]
     per_sample = T - 2
-    index = torch.tensor([3, 1, 2, per_sample + 7, per_sample + 0, 3 * per_sample + 4, 4 * per_sample + 4])
-    split.take(index)  # frames 1-5 of sample 0, 7-9 and 0-2 of sample 1, 4-6 of samples 3 and 4
+    index = torch.tensor([3, 1, 2, per_sample + 7, per_sample + 0, 3 * per_sample + 7, 4 * per_sample + 7])
+    split.take(index)  # frames 1-5 of sample 0, 7-9 and 0-2 of sample 1, 7-9 of samples 3 and 4
     assert sorted(source.states.reads) == [(1, 3), (1, 3), (1, 5), (2, 3)]
 
 
