@@ -13,12 +13,14 @@ sampler subtract numbers that agree in many digits. A network inside a prior cas
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from itertools import chain
 from typing import Any, ClassVar, NamedTuple, final
 
 import torch
 from torch import Generator, Tensor, nn
 
+from sciml.data.stream import normal
 from sciml.linalg.covariance import Covariance
 
 
@@ -29,6 +31,24 @@ class Posterior(NamedTuple):
     covariance: Covariance | None
 
 
+class ExactPosterior(ABC):
+    """p(x | y) in closed form, for each row of the observations that it was made for."""
+
+    @property
+    @abstractmethod
+    def mean(self) -> Tensor:
+        """``(rows, *shape)``."""
+
+    @property
+    @abstractmethod
+    def variance(self) -> Tensor:
+        """Of each entry, ``(rows, *shape)`` or, the same for all rows, ``(*shape)``."""
+
+    @abstractmethod
+    def sample(self, generator: Generator) -> Tensor:
+        """One independent draw for each row, ``(rows, *shape)``."""
+
+
 class Prior(nn.Module, ABC):
     """What knows p(x).
 
@@ -36,6 +56,7 @@ class Prior(nn.Module, ABC):
         gaussian: p(x) is a normal distribution, so that its two moments are all of it.
         has_covariance: :meth:`posterior` returns a covariance.
         evaluations: Calls of :meth:`posterior` so far, each for a whole batch.
+        backwards: How many of them a gradient was taken through, as solvers report.
     """
 
     gaussian: ClassVar[bool] = False
@@ -43,7 +64,7 @@ class Prior(nn.Module, ABC):
 
     def __init__(self) -> None:
         super().__init__()
-        self.evaluations = 0
+        self.evaluations = self.backwards = 0
 
     @property
     def device(self) -> torch.device:
@@ -64,6 +85,10 @@ class Prior(nn.Module, ABC):
     @abstractmethod
     def forward(self, x_t: Tensor, sigma: float) -> Posterior:
         """What :meth:`posterior` returns and counts."""
+
+    def exact(self, measurement: LinearMeasurement, y: Tensor) -> ExactPosterior | None:
+        """The exact posterior given ``y`` ``(rows, m)``; None for a prior that has none in closed form."""
+        return None
 
     @abstractmethod
     def sample(self, n: int, generator: Generator) -> Tensor:
@@ -128,6 +153,32 @@ class Sampler(ABC):
     @abstractmethod
     def __call__(self, prior: Prior, shape: tuple[int, ...], generator: Generator) -> Tensor:
         """Samples of ``shape`` ``(batch, *grid, channels)``."""
+
+
+Denoiser = Callable[[Tensor, float], Tensor]  # (x_sigma, sigma) -> a guess of E[x | x_sigma, y]
+
+
+class Guidance(ABC):
+    """Turns a prior's denoiser into that of the posterior, which any sampler can then follow.
+
+    Attributes:
+        claims: As those of a :class:`Solver`, once a sampler's steps are small.
+    """
+
+    claims: ClassVar[frozenset[str]] = frozenset()
+
+    @abstractmethod
+    def __call__(self, prior: Prior, measurement: Measurement, y: Tensor) -> Denoiser:
+        """The denoiser given observations, the i-th state of a batch the i-th row of ``y``.
+
+        Raises:
+            RunError: It cannot be had for this prior or measurement.
+        """
+
+
+def start(prior: Prior, shape: tuple[int, ...], sigma: float, generator: Generator) -> Tensor:
+    """Pure noise at a level far above the data: where a sampler begins."""
+    return sigma * normal(shape, generator, torch.empty(0, dtype=torch.float64, device=prior.device))
 
 
 class Solver(ABC):

@@ -24,7 +24,7 @@ def mean_square_error(samples: Tensor, mean: Tensor, variance: Tensor) -> Tensor
     Args:
         samples: ``(problems, samples, *shape)``.
         mean: Exact posterior means ``(problems, *shape)``.
-        variance: Exact posterior variance ``(*shape)``.
+        variance: Exact posterior variances ``(problems, *shape)``.
 
     Returns:
         ``(problems,)``.
@@ -57,3 +57,52 @@ def _quantile(samples: Tensor, q: float) -> Tensor:
     if s == 1:
         return ordered[:, 0]
     return torch.lerp(ordered[:, below - 1], ordered[:, below], position - below)
+
+
+def crps(samples: Tensor, truth: Tensor) -> Tensor:
+    r"""Fair continuous ranked probability score, a mean over entries, ``(problems,)``.
+
+    .. math:: \langle |x_i - t| \rangle_i - \frac{1}{2 S (S - 1)} \sum_{ij} |x_i - x_j|
+
+    Ferro (2014), *Fair Scores for Ensemble Forecasts*, eq. 3: its expectation does not depend on the number of samples.
+
+    Args:
+        samples: ``(problems, samples, *shape)``, at least two.
+        truth: ``(problems, *shape)``.
+    """
+    s = samples.shape[1]
+    error = (samples - truth[:, None]).abs().mean(1)
+    # The sum over pairs from the ordered samples: the i-th smallest of S counts 2 i - S - 1 times.
+    rank = 2 * torch.arange(1, s + 1, dtype=samples.dtype, device=samples.device) - s - 1
+    pairs = 2 * torch.einsum("ns...,s->n...", samples.sort(dim=1).values, rank)
+    return (error - pairs / (2 * s * (s - 1))).flatten(1).mean(1)
+
+
+def spread_skill(samples: Tensor, truth: Tensor) -> Tensor:
+    r"""Mean sample variance times (S + 1)/S, and mean square error of the sample mean; ``(problems, 2)``.
+
+    The root of the ratio of their means over problems is 1 for samples of the posterior: Fortin et al. (2014), *Why
+    Should Ensemble Spread Match the RMSE of the Ensemble Mean?*, eq. 15.
+
+    Args:
+        samples: ``(problems, samples, *shape)``.
+        truth: ``(problems, *shape)``.
+    """
+    s = samples.shape[1]
+    spread = samples.var(1).flatten(1).mean(1) * (s + 1) / s
+    return torch.stack([spread, (samples.mean(1) - truth).square().flatten(1).mean(1)], dim=1)
+
+
+def sliced_wasserstein(x: Tensor, other: Tensor, directions: Tensor) -> Tensor:
+    """Sliced 2-Wasserstein distance between two sets of as many points, for each problem ``(problems,)``.
+
+    The root of the mean over directions of the squared distance of the projections (Bonneel et al. 2015, *Sliced and
+    Radon Wasserstein Barycenters of Measures*), which in one dimension pairs the ordered points.
+
+    Args:
+        x: ``(problems, samples, d)``.
+        other: The same shape.
+        directions: Unit vectors ``(d, number)``.
+    """
+    difference = (x @ directions).sort(dim=1).values - (other @ directions).sort(dim=1).values
+    return difference.square().mean((1, 2)).sqrt()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
 
 import torch
@@ -10,17 +9,23 @@ from lightning.pytorch import LightningModule
 from torch import Tensor
 
 from sciml.data.stream import normal, stream
-from sciml.diffusion.base import LinearMeasurement, Measurement, Prior, Solver
-from sciml.diffusion.calibration import coverage, mean_square_error, variance_ratio
-from sciml.diffusion.conditioning import Conditioning
+from sciml.diffusion.base import ExactPosterior, LinearMeasurement, Measurement, Prior, Solver
+from sciml.diffusion.calibration import (
+    coverage,
+    crps,
+    mean_square_error,
+    sliced_wasserstein,
+    spread_skill,
+    variance_ratio,
+)
 from sciml.errors import ConfigError
-from sciml.linalg.covariance import FactoredCovariance
 from sciml.metric import relative_l2_each
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 LEVELS = (0.5, 0.9)
+DIRECTIONS = 128  # of the sliced Wasserstein distance
 
 
 class Inverse(LightningModule):
@@ -30,8 +35,10 @@ class Inverse(LightningModule):
     with that seed sees the same observations.
 
     Metrics, means over problems: ``rel_l2_sample`` and ``rel_l2_mean`` (relative L2 error of one sample and
-    of the mean of the samples), ``coverage_50`` and ``coverage_90``, and, where prior and measurement allow the
-    exact posterior, ``mean_error_sd`` and ``variance_ratio`` (see :mod:`sciml.diffusion.calibration`).
+    of the mean of the samples), ``coverage_50`` and ``coverage_90``, ``crps``, ``spread_skill``, and, where prior and
+    measurement allow the exact posterior, ``mean_error_sd``, ``variance_ratio``, its distance from 1 ``variance_error``, and ``sliced_wasserstein``, the latter
+    between as many samples of both, entries in units of the posterior's standard deviation (see
+    :mod:`sciml.diffusion.calibration`).
 
     Args:
         shape: Shape of one field, ``(*grid, channels)``; slots refer to it.
@@ -61,8 +68,9 @@ class Inverse(LightningModule):
         self.problems, self.samples = problems, samples
         self.chunk = max(1, batch_size // samples)  # problems in one call
         self._seed = torch.initial_seed()
-        self._calls = {"operator_calls": 0, "network_evaluations": 0}
+        self._calls = {"operator_calls": 0, "network_evaluations": 0, "backward_passes": 0}
         self._example: dict[str, Tensor] = {}
+        self._comparable = False
 
     def test_dataloader(self) -> list[int]:
         return [0]
@@ -83,8 +91,12 @@ class Inverse(LightningModule):
             for i in range(0, self.problems, self.chunk)
         ]
         found = {name: torch.cat([part[name] for part in parts]).mean() for name in parts[0]}
-        if "mean_error_sd" in found:
+        self._comparable = "mean_error_sd" in found
+        if self._comparable:
             found["mean_error_sd"] = found["mean_error_sd"].sqrt()  # the root of the mean, not the mean of roots
+            found["variance_error"] = (found["variance_ratio"] - 1).abs()
+        spread, skill = torch.cat([part["spread_skill"] for part in parts]).mean(0)
+        found["spread_skill"] = (spread / skill).sqrt()
         self.log_dict(found, batch_size=1)
 
     def _judge(self, truth: Tensor, y: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
@@ -94,45 +106,53 @@ class Inverse(LightningModule):
         found = {
             "rel_l2_sample": torch.stack([relative_l2_each(s, truth) for s in x.unbind(1)]).mean(0),
             "rel_l2_mean": relative_l2_each(mean, truth),
+            "crps": crps(x, truth),
+            "spread_skill": spread_skill(x, truth),
         }
         found |= {f"coverage_{round(100 * level)}": coverage(x, truth, level) for level in LEVELS}
         exact = self._exact(y)
         if exact is not None:
-            found["mean_error_sd"] = mean_square_error(x, *exact)
-            found["variance_ratio"] = variance_ratio(x, exact[1])
+            variance = exact.variance.expand(mean.shape)
+            found["mean_error_sd"] = mean_square_error(x, exact.mean, variance)
+            found["variance_ratio"] = variance_ratio(x, variance)
+            found["sliced_wasserstein"] = self._distance(x, y, variance)
         if not self._example:
             self._example = {"truth": truth[0], "mean": mean[0], "std": x[0].std(0)}
         return found
 
     def _solve(self, y: Tensor, generator: torch.Generator) -> Tensor:
         """Samples ``(problems, samples, *shape)``, with their cost counted."""
-        before = self.measurement.calls, self.prior.evaluations
+        before = self.measurement.calls, self.prior.evaluations, self.prior.backwards
         shape = (y.shape[0] * self.samples, *self.shape)
         x = self.solver(y.repeat_interleave(self.samples, 0), self.measurement, self.prior, shape, generator)
         self._calls["operator_calls"] += self.measurement.calls - before[0]
         self._calls["network_evaluations"] += self.prior.evaluations - before[1]
+        self._calls["backward_passes"] += self.prior.backwards - before[2]
         return x.detach().unflatten(0, (y.shape[0], self.samples))
 
-    def _exact(self, y: Tensor) -> tuple[Tensor, Tensor] | None:
-        """Mean and variance of the exact posterior, where there is a closed form."""
-        if not (self.prior.gaussian and isinstance(self.measurement, LinearMeasurement)):
-            return None
-        mean, covariance = self.prior.posterior(y.new_zeros(y.shape[0], *self.shape), math.inf)
-        if not isinstance(covariance, FactoredCovariance):
-            return None
-        conditioning = Conditioning(covariance, self.measurement, y)
-        return conditioning.shift(mean, y), conditioning.variance(covariance)
+    def _exact(self, y: Tensor) -> ExactPosterior | None:
+        """Of each observation, where there is a closed form."""
+        return self.prior.exact(self.measurement, y) if isinstance(self.measurement, LinearMeasurement) else None
+
+    def _distance(self, x: Tensor, y: Tensor, variance: Tensor) -> Tensor:
+        """Sliced Wasserstein distance to as many exact samples, in units of the posterior's standard deviation."""
+        rows = self._exact(y.repeat_interleave(self.samples, 0))
+        assert rows is not None  # the caller has one
+        # The same exact samples and directions for every solver, drawn from streams of their own.
+        exact = rows.sample(stream("exact", self._seed)).unflatten(0, x.shape[:2])
+        scale = variance.sqrt().flatten(1)[:, None]
+        directions = normal((scale.shape[-1], DIRECTIONS), stream("directions", self._seed), x)
+        directions = directions / directions.norm(dim=0)
+        return sliced_wasserstein(x.flatten(2) / scale, exact.flatten(2) / scale, directions)
 
     def cost(self) -> dict[str, int | float]:
-        """Calls for a batch of problems: of the measurement or its adjoint, and of the prior."""
+        """Calls for a batch of problems: of the measurement or its adjoint, of the prior, and through it backwards."""
         calls = -(-self.problems // self.chunk)
         return {name: count / calls for name, count in self._calls.items()}
 
     def warnings(self) -> list[str]:
         """What a reader of the row must know."""
-        if self.prior.gaussian and isinstance(self.measurement, LinearMeasurement):
-            return []
-        return ["no exact posterior: mean_error_sd and variance_ratio are missing"]
+        return [] if self._comparable else ["no exact posterior: mean_error_sd and variance_ratio are missing"]
 
     def figures(self) -> dict[str, Figure]:
         """The first problem: truth, mean of the samples, and two standard deviations around it."""

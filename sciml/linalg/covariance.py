@@ -7,14 +7,20 @@ also gives its inverse and a root :math:`R` with :math:`R R^T = \Sigma`, which i
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import final
+from typing import ClassVar, final
 
 import torch
 from torch import Tensor
 
 
 class Covariance(ABC):
-    """What can at least be multiplied with. Fields are ``(batch, *shape)``."""
+    """What can at least be multiplied with. Fields are ``(batch, *shape)``.
+
+    Attributes:
+        shared: It is the same for all entries of a batch.
+    """
+
+    shared: ClassVar[bool] = False
 
     @abstractmethod
     def matvec(self, x: Tensor) -> Tensor:
@@ -36,6 +42,8 @@ class Covariance(ABC):
 
 class FactoredCovariance(Covariance):
     """A covariance with an inverse and a root, shared by the whole batch."""
+
+    shared: ClassVar[bool] = True
 
     @abstractmethod
     def solve(self, x: Tensor) -> Tensor:

@@ -3,7 +3,15 @@ from __future__ import annotations
 import pytest
 import torch
 
-from sciml.diffusion.calibration import coverage, mean_square_error, variance_ratio
+from sciml.data.stream import stream
+from sciml.diffusion.calibration import (
+    coverage,
+    crps,
+    mean_square_error,
+    sliced_wasserstein,
+    spread_skill,
+    variance_ratio,
+)
 
 G = torch.Generator().manual_seed(0)
 P, S, D = 40, 39, 50
@@ -45,3 +53,29 @@ def test_quantiles_are_order_statistics() -> None:
 def test_too_few_samples_for_an_interval_are_refused() -> None:
     with pytest.raises(ValueError, match="at least 19"):
         coverage(SAMPLES[:, :18], TRUTH, 0.9)
+
+
+def test_the_fair_score_is_its_double_sum_and_does_not_depend_on_the_number_of_samples() -> None:
+    x = torch.randn(2, 7, 3, generator=stream("x", 0), dtype=torch.float64)
+    truth = torch.zeros(2, 3, dtype=torch.float64)
+    pairs = (x[:, :, None] - x[:, None]).abs().sum((1, 2)) / (2 * 7 * 6)
+    torch.testing.assert_close(crps(x, truth), (x.abs().mean(1) - pairs).mean(1))
+    many = torch.randn(1, 2, 200_000, generator=stream("y", 0), dtype=torch.float64)
+    # For a standard normal forecast of 0: (sqrt 2 - 1) / sqrt pi, already with two samples.
+    assert float(crps(many, torch.zeros(1, 200_000, dtype=torch.float64))) == pytest.approx(0.2337, abs=5e-3)
+
+
+def test_spread_equals_skill_for_samples_of_the_truths_own_law() -> None:
+    draws = torch.randn(4000, 11, 1, generator=stream("x", 0), dtype=torch.float64)
+    spread, skill = spread_skill(draws[:, :10], draws[:, 10]).mean(0)
+    assert float(spread / skill) == pytest.approx(1, abs=0.08)
+    spread, skill = spread_skill(0.5 * draws[:, :10], draws[:, 10]).mean(0)
+    assert float((spread / skill).sqrt()) == pytest.approx(0.5, abs=0.05)
+
+
+def test_the_sliced_distance_of_shifted_points_is_the_shift_seen_along_each_direction() -> None:
+    x = torch.randn(2, 50, 3, generator=stream("x", 0), dtype=torch.float64)
+    directions = torch.eye(3, dtype=torch.float64)
+    shift = torch.tensor([1.0, 2.0, 2.0], dtype=torch.float64)
+    shuffled = x[:, torch.randperm(50, generator=stream("order", 0))]
+    torch.testing.assert_close(sliced_wasserstein(x + shift, shuffled, directions), torch.full((2,), 3**0.5).double())

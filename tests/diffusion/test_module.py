@@ -85,7 +85,7 @@ def test_the_noise_has_the_declared_size() -> None:
 def test_a_seed_gives_the_same_row_twice_and_costs_are_counted_for_the_solver_alone() -> None:
     module = inverse(Spy(), problems=4, samples=19, batch_size=19)
     assert run(module) == run(inverse(Spy(), problems=4, samples=19, batch_size=19))
-    assert module.cost() == {"operator_calls": 1.0, "network_evaluations": 0.0}
+    assert module.cost() == {"operator_calls": 1.0, "network_evaluations": 0.0, "backward_passes": 0.0}
     assert set(module.figures()) == {"posterior"}
     assert module.warnings() == []
 
@@ -120,5 +120,6 @@ def test_the_baseline_experiment_composes_and_runs(solver: str) -> None:
     seed_everything(0, verbose=False)
     found = run(instantiate(config.diffusion, problems=4, _convert_="all"))
     assert set(found) == {
-        *("rel_l2_sample", "rel_l2_mean", "coverage_50", "coverage_90", "mean_error_sd", "variance_ratio")
+        *("rel_l2_sample", "rel_l2_mean", "coverage_50", "coverage_90", "mean_error_sd", "variance_ratio"),
+        *("crps", "spread_skill", "sliced_wasserstein", "variance_error"),
     }

@@ -22,7 +22,8 @@ import torch
 from torch import Generator, Tensor
 
 from sciml.data.stream import normal
-from sciml.diffusion.base import Posterior, Prior
+from sciml.diffusion.base import ExactPosterior, LinearMeasurement, Posterior, Prior
+from sciml.diffusion.conditioning import GaussianPosterior
 from sciml.linalg.spectral_covariance import SpectralCovariance, cosine_basis, transform
 
 
@@ -68,6 +69,10 @@ class Gaussian(Prior):
         back = [basis.T for basis in self._bases]
         mean = self.mean + transform(transform(x_t - self.mean, self._bases) * gain, back)
         return Posterior(mean, SpectralCovariance(sigma**2 * gain, self._bases))
+
+    def exact(self, measurement: LinearMeasurement, y: Tensor) -> ExactPosterior:
+        mean = self.mean.expand(len(y), *self.variance.shape)
+        return GaussianPosterior(mean, SpectralCovariance(self.variance, self._bases), measurement, y)
 
     def sample(self, n: int, generator: Generator) -> Tensor:
         z = normal((n, *self.variance.shape), generator, self.variance)

@@ -4,8 +4,9 @@ import pytest
 import torch
 
 from sciml.data.stream import normal, stream
+from sciml.diffusion.levels import noise_levels
 from sciml.diffusion.prior.gaussian import Gaussian
-from sciml.diffusion.sampler.euler import Euler, noise_levels
+from sciml.diffusion.sampler.euler import Euler
 
 
 def test_noise_levels_of_equation_5() -> None:

@@ -1,0 +1,67 @@
+r"""DDIM, from deterministic to ancestral.
+
+Song, Meng and Ermon (2021), *Denoising Diffusion Implicit Models*, eq. 12 and 16, in the variance-exploding form, where
+the variance of their :math:`q(x_{t-1}|x_t, x_0)` is :math:`\sigma'^2(\sigma^2 - \sigma'^2)/\sigma^2`:
+
+.. math:: s = \eta\,\sigma'\sqrt{1 - \sigma'^2/\sigma^2}, \qquad
+          x \leftarrow D + \sqrt{\sigma'^2 - s^2}\,\frac{x - D}{\sigma} + s\,z, \qquad z \sim N(0, I) .
+
+:math:`\eta = 1` is the ancestral sampler of Ho et al. (2020) and of Song et al. (2021), *Score-Based Generative
+Modeling through Stochastic Differential Equations*, appendix F; :math:`\eta = 0` is Euler's method.
+"""
+
+from __future__ import annotations
+
+import math
+from itertools import pairwise
+from typing import final
+
+from torch import Generator, Tensor
+
+from sciml.data.stream import normal
+from sciml.diffusion.base import Prior, start
+from sciml.diffusion.levels import Levelled
+from sciml.errors import ConfigError
+
+
+@final
+class DDIM(Levelled):
+    """One evaluation a step.
+
+    Args:
+        eta: How much of the noise is drawn anew, from 0 to 1.
+        levels: As in :class:`~sciml.diffusion.levels.Levelled`.
+
+    Raises:
+        ConfigError: ``eta`` lies elsewhere.
+    """
+
+    def __init__(
+        self,
+        *,
+        eta: float,
+        steps: int = 100,
+        sigma_min: float = 0.002,
+        sigma_max: float = 80.0,
+        rho: float = 7.0,
+    ) -> None:
+        super().__init__(steps=steps, sigma_min=sigma_min, sigma_max=sigma_max, rho=rho)
+        if not 0 <= eta <= 1:
+            raise ConfigError(f"sampler.eta is {eta}; it must lie between 0 and 1")
+        self.eta = eta
+        self.order = None if eta else 1  # type: ignore[misc] # a sampler that draws noise has none
+
+    def __call__(self, prior: Prior, shape: tuple[int, ...], generator: Generator) -> Tensor:
+        levels = self.levels()
+        x = start(prior, shape, levels[0], generator)
+        for sigma, following in pairwise(levels):
+            x = renoise(prior.posterior(x, sigma).mean, x, sigma, following, self.eta, generator)
+        return x
+
+
+def renoise(denoised: Tensor, x: Tensor, sigma: float, following: float, eta: float, generator: Generator) -> Tensor:
+    """One step to the noise level ``following`` from a state ``x`` at ``sigma`` and a guess of what lies under it."""
+    drawn = eta * following * math.sqrt(max(0.0, 1 - (following / sigma) ** 2))
+    kept = math.sqrt(max(0.0, following**2 - drawn**2)) / sigma
+    x = denoised + kept * (x - denoised)
+    return x + drawn * normal(tuple(x.shape), generator, x) if drawn else x

@@ -1,0 +1,64 @@
+r"""Denoising, then a proximal step towards the observations, then noise again.
+
+Zhu et al. (2023), *Denoising Diffusion Models for Plug-and-Play Image Restoration*, Algorithm 1:
+
+.. math:: \hat x = \arg\min_x \|y - A x\|^2 + \rho \|x - \hat x_0\|^2, \quad \rho = \lambda\sigma_y^2/\sigma^2, \qquad
+          \hat\epsilon = \frac{x_\sigma - \hat x}{\sigma}, \qquad
+          x_{\sigma'} = \hat x + \sigma'(\sqrt{1 - \zeta}\,\hat\epsilon + \sqrt\zeta\,z) .
+
+:math:`\lambda = 1` is the posterior mean if x given :math:`x_\sigma` has the covariance :math:`\sigma^2 I`.
+Deviation: the noise levels are those of Karras et al. (2022).
+"""
+
+from __future__ import annotations
+
+import math
+from typing import final
+
+from torch import Generator, Tensor
+
+from sciml.data.stream import normal
+from sciml.diffusion.annealed import Annealed, Step
+from sciml.diffusion.base import Measurement, Prior
+from sciml.diffusion.linear import LeastSquares, linear
+from sciml.errors import ConfigError
+
+
+@final
+class DiffPIR(Annealed):
+    """One evaluation a step, no backward pass.
+
+    Args:
+        weight: λ, of the denoised field.
+        zeta: Share of the noise that is drawn anew, from 0 to 1.
+        levels: As in :class:`~sciml.diffusion.annealed.Annealed`.
+
+    Raises:
+        ConfigError: ``weight`` is not positive, or ``zeta`` lies elsewhere.
+    """
+
+    def __init__(
+        self,
+        *,
+        weight: float = 1.0,
+        zeta: float = 0.3,
+        steps: int = 100,
+        sigma_min: float = 0.002,
+        sigma_max: float = 80.0,
+        rho: float = 7.0,
+    ) -> None:
+        super().__init__(steps=steps, sigma_min=sigma_min, sigma_max=sigma_max, rho=rho)
+        if weight <= 0 or not 0 <= zeta <= 1:
+            raise ConfigError(f"solver diffpir needs weight > 0 and 0 <= zeta <= 1, not {weight} and {zeta}")
+        self.weight, self.zeta = weight, zeta
+
+    def begin(self, prior: Prior, measurement: Measurement, y: Tensor, generator: Generator) -> Step:
+        a = linear(measurement, "solver diffpir")
+        squares = LeastSquares(a, y)
+
+        def step(x: Tensor, sigma: float, following: float) -> Tensor:
+            near = squares.toward(prior.posterior(x, sigma).mean, y, self.weight * (a.noise_std / sigma) ** 2)
+            noise = math.sqrt(1 - self.zeta) * (x - near) / sigma
+            return near + following * (noise + math.sqrt(self.zeta) * normal(tuple(x.shape), generator, x))
+
+        return step
