@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from sciml.config import check_node, did_you_mean, suggest, target
 from sciml.errors import ConfigError, RunError, UsageError
+from sciml.imports import load
 
 from . import screen
 from .configs import options, place, read
@@ -106,8 +107,10 @@ def _file(
     assert root is not None
     if file := found(root, node, **asked):
         return file, asked, True
-    simulation = build(equation, node, overrides, config_dir, trust)
+    load(("sciml.simulation.making", "sciml.simulation.showing"))
     from sciml.simulation.showing import Shown
+
+    simulation = build(equation, node, overrides, config_dir, trust)
 
     began: list[int] = []
 
@@ -161,6 +164,7 @@ def compose(
 
     from .explain import explain
     from .origin import hydra_session, mistakes
+    from .request import plain
 
     known = options(GROUP, config_dir)
     if equation not in known:
@@ -185,10 +189,9 @@ def compose(
                 else:
                     _refuse_unknown(key, cfg[GROUP], equation, trust)
                     OmegaConf.update(cfg, f"{GROUP}.{key}", override.value(), merge=True, force_add=True)
-        node: dict[str, Any] = OmegaConf.to_container(cfg[GROUP], resolve=True, throw_on_missing=True)  # type: ignore[assignment]
+        return plain(cfg)[0][GROUP], asked
     except mistakes() as error:
-        raise UsageError(explain(error, overrides, config_dir)) from error
-    return node, asked
+        raise UsageError(_as_typed(explain(error, overrides, config_dir))) from error
 
 
 def _whole(key: str, value: Any) -> int:
@@ -237,7 +240,16 @@ def build(
         except (ValueError, TypeError) as error:
             raise ConfigError(f"{equation}: {error}") from error
     except ConfigError as error:
-        text = re.sub(rf"(?<![\w.]){GROUP}[.:] ?", "", str(error))
-        typed = any(re.search(rf"\b{re.escape(o.lstrip('+').partition('=')[0])}\b", text) for o in overrides)
-        where = "" if typed else f" (from {place(f'{GROUP}/{equation}', config_dir)})"
-        raise ConfigError(f"{text}{where}") from error
+        typed = [re.escape(override.lstrip("+").partition("=")[0]) for override in overrides]
+        file = place(f"{GROUP}/{equation}", config_dir)
+        lines = _as_typed(str(error)).splitlines()
+        said = [
+            line if re.search(rf"\b({'|'.join(typed)})\b", line) and typed else f"{line} (from {file})"
+            for line in lines
+        ]
+        raise ConfigError("\n".join(said)) from error
+
+
+def _as_typed(message: str) -> str:
+    """Settings by the names that they have here: without the group, but for what is the name of a module."""
+    return re.sub(rf"(?<![\w./]){GROUP}[.:] ?", "", message)

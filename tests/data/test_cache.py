@@ -118,6 +118,44 @@ def test_generator_that_fails_leaves_nothing_and_the_next_one_may_try(tmp_path: 
     assert entry(tmp_path).read_bytes() == CONTENT
 
 
+def test_parts_outlive_who_made_them_until_the_entry_is_there(tmp_path: Path) -> None:
+    parts = cache.parts_of(cache.place_of(tmp_path, "heat", SETTINGS, version=1))
+
+    def generate(path: Path) -> None:
+        parts.mkdir(exist_ok=True)
+        if not (parts / "1").exists():
+            (parts / "1").touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        path.write_bytes(CONTENT)
+
+    def ask() -> Path:
+        return cache.entry(tmp_path, "heat", SETTINGS, version=1, generate=generate, suffix=".bin")
+
+    assert wait(child(lambda: int(not ask()))) == -signal.SIGKILL
+    assert parts.is_dir()
+    file = ask()
+    assert (file.name, file.read_bytes()) == ("data.bin", CONTENT)
+    assert leftovers(tmp_path) == []
+    parts.mkdir()  # one who was killed in between left them
+    assert ask() == file
+    assert leftovers(tmp_path) == []
+
+
+def test_what_is_kept_can_be_listed_by_its_records(tmp_path: Path) -> None:
+    assert list(cache.kept(tmp_path)) == []
+    files = [entry(tmp_path), entry(tmp_path, nu=0.2)]
+    damaged = entry(tmp_path, nu=0.3)
+    damaged.with_name("entry.json").write_text('{"name": ')
+    found = {kept.file: kept for kept in cache.kept(tmp_path)}
+    assert set(found) == set(files)
+    assert found[files[1]].settings == {**SETTINGS, "nu": 0.2}
+    assert (found[files[1]].name, found[files[1]].version, found[files[1]].size) == ("heat", 1, len(CONTENT))
+    assert [kept.file for kept in cache.kept(tmp_path, "other")] == []
+    assert all(kept.whole() for kept in found.values())
+    files[0].write_bytes(CONTENT[:-1] + b"?")
+    assert not found[files[0]].whole()
+
+
 @pytest.mark.parametrize(
     ("number", "line"),
     [
