@@ -12,9 +12,10 @@ from abc import ABC, abstractmethod
 from typing import Any, ClassVar
 
 import numpy as np
-from torch import Generator
+from torch import Generator, Tensor
 
 from sciml.data.stream import stream
+from sciml.errors import RunError
 
 
 class Simulation(ABC):
@@ -55,6 +56,14 @@ class Simulation(ABC):
         Raises:
             RunError: A sample cannot be computed (a solver that does not converge); the line names it.
         """
+
+    def advance(self, u: Tensor, dt: float) -> Tensor:
+        """States ``(n, *grid, channels)`` a time dt later, by the solver: the exact row of a table.
+
+        Raises:
+            RunError: This simulation does not say how a state goes on, or a state on its grid does not determine that.
+        """
+        raise RunError(f"simulation {self.name()} does not say how a state goes on, so it has no exact row")
 
     def parameters(self) -> dict[str, Any]:
         """Every constructor parameter by its name: enough to build the same simulation."""

@@ -16,9 +16,12 @@ from typing import ClassVar, final
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from sciml.data.sines import few_sines
 from sciml.equation import kuramoto_sivashinsky as equation
+from sciml.equation import spectral
+from sciml.errors import RunError
 from sciml.simulation.base import Simulation, generators
 
 
@@ -86,6 +89,18 @@ class KuramotoSivashinsky(Simulation):
             "x-coordinate": self.length / self.points * np.arange(self.points),
             "t-coordinate": self.dt * np.arange(self.frames),
         }
+
+    def advance(self, u: Tensor, dt: float) -> Tensor:
+        modes = spectral.highest(self.resolution)
+        if self.points <= 2 * modes or self.length_spread:
+            raise RunError(
+                f"the solver of kuramoto_sivashinsky has {modes} wavenumbers, of which {self.points} points do not hold"
+                " all, or a length that a state does not tell: it has no exact row; resolution should be at most"
+                " points * 3 / 2, and length_spread 0"
+            )
+        u0 = spectral.synthesise(spectral.analyse(u.squeeze(-1).double(), modes, 1), self.resolution, 1)
+        solver = equation.KuramotoSivashinsky(length=self.length)
+        return solver.solve(u0, dt=dt, frames=2, step=self.step, points=self.points)[:, 1, :, None].to(u.dtype)
 
     def samples(self, first: int, count: int, seed: int) -> dict[str, np.ndarray]:
         streams = generators(self.name(), seed, first, count)

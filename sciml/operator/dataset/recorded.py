@@ -23,8 +23,9 @@ from collections.abc import Mapping
 from typing import Literal, final
 
 import numpy as np
+from torch import Tensor
 
-from sciml.errors import ConfigError
+from sciml.errors import ConfigError, RunError
 from sciml.operator.base import Dataset, Split
 from sciml.operator.memory import available
 from sciml.operator.part import Part, grid_of, input_of
@@ -117,6 +118,11 @@ class Recorded(Dataset):
                 "operator.dataset.fine_stride: the test samples of the source once more, as test_fine; it goes neither"
                 " with tests.test nor with tests.test_fine"
             )
+
+    def reference(self, u: Tensor) -> Tensor:
+        if self.dt is None or self.stride > 1:
+            raise RunError("only states in time, on all points of the source, go on by the solver that made them")
+        return self.source.advance(u[..., -self.out_channels :], self.dt)
 
     def splits(self) -> dict[str, Split]:
         main, self._opened = self._opened or self.source.read(), None

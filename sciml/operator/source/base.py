@@ -12,6 +12,9 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
+from torch import Tensor
+
+from sciml.errors import RunError
 
 Index = tuple[slice, ...]
 
@@ -68,3 +71,11 @@ class Source(ABC):
                 names the file, the array and the shape that it should have.
             RunError: It cannot be made.
         """
+
+    def advance(self, u: Tensor, dt: float) -> Tensor:
+        """States ``(n, *grid, channels)`` a time dt later, by the solver that made the samples.
+
+        Raises:
+            RunError: There is none.
+        """
+        raise RunError(f"source {type(self).__name__} has no solver, so it has no exact row")

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import final
 
 from rich.console import Console
+from torch import Tensor
 
 from sciml.data import cache
 from sciml.operator.source.base import Recording, Source
@@ -51,6 +52,9 @@ class Generated(Source):
 
         gone = weakref.finalize(close, shutil.rmtree, folder, ignore_errors=True)
         return replace(recording, close=close)
+
+    def advance(self, u: Tensor, dt: float) -> Tensor:
+        return self.simulation.advance(u, dt)
 
     def _read(self, root: Path) -> Recording:
         watch = Shown(Console(stderr=True))
