@@ -11,7 +11,6 @@ import typer
 from .configs import options, read
 
 app = typer.Typer(
-    name="data",
     no_args_is_help=True,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,

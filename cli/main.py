@@ -28,7 +28,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Run scientific machine learning experiments: a composed config in, a row of a paper table out.",
 )
-app.add_typer(data)
+app.add_typer(data, name="data")
 
 Overrides = Annotated[
     list[str] | None,

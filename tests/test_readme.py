@@ -51,5 +51,6 @@ def test_commands_of_the_page_exist() -> None:
     from sciml.cli.main import app
 
     names = {command.name or command.callback.__name__ for command in app.registered_commands if command.callback}
+    names |= {group.name for group in app.registered_groups}
     used = set(re.findall(r"^sciml (\w+)", README.read_text(), flags=re.MULTILINE))
     assert used <= names
