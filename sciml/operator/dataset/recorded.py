@@ -98,14 +98,26 @@ class Recorded(Dataset):
         self.stride, self.fine_stride = stride, fine_stride
         self.in_memory, self.memory_share = in_memory, memory_share
         self._check_tests()
-        recording = self._opened = source.read()
-        self._kind = _kind(recording, history)
+        self._opened: Recording | None = source.read()
+        try:
+            self._describe(self._opened)
+        except BaseException:
+            self._opened.close()
+            raise
+
+    def _describe(self, recording: Recording) -> None:
+        """What is known without reading numbers, and refused if it does not go together."""
+        self._kind = _kind(recording, self.history)
         self.periodic = recording.periodic
-        self.grid = grid_of(recording, self._space(recording, stride, "stride"))
+        coarse = self._space(recording, self.stride, "stride")
+        if self.fine_stride is not None:
+            self._space(recording, self.fine_stride, "fine_stride")
+        self.grid = grid_of(recording, coarse)
         self.out_channels = recording.states.shape[-1]
-        self.in_channels = input_of(recording, history).shape[-1] * max(history, 1)
-        self.dt = _spacing(recording.times, time_stride) if history else None
+        self.in_channels = input_of(recording, self.history).shape[-1] * max(self.history, 1)
+        self.dt = _spacing(recording.times, self.time_stride) if self.history else None
         self._sizes(recording)
+        self._part(recording, range(1), coarse, self.steps)
 
     def _check_tests(self) -> None:
         for name in self.tests:
@@ -120,9 +132,9 @@ class Recorded(Dataset):
             )
 
     def reference(self, u: Tensor) -> Tensor:
-        if self.dt is None or self.stride > 1:
-            raise RunError("only states in time, on all points of the source, go on by the solver that made them")
-        return self.source.advance(u[..., -self.out_channels :], self.dt)
+        if self.stride > 1 or (self.history and self.dt is None):
+            raise RunError("what follows is known only on all points of the source, and of states in time")
+        return self.source.advance(u[..., -self.out_channels :] if self.history else u, self.dt or 0.0)
 
     def splits(self) -> dict[str, Split]:
         main, self._opened = self._opened or self.source.read(), None

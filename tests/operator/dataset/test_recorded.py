@@ -11,12 +11,14 @@ import pytest
 import torch
 from torch import Tensor
 
+from sciml.data.normalizer import Normalizer
 from sciml.errors import ConfigError
 from sciml.operator.base import Lazy, Split
 from sciml.operator.dataset.recorded import Recorded
 from sciml.operator.memory import _left, available
 from sciml.operator.source.base import Index, Recording, Source
 from sciml.operator.source.pdebench import PDEBench
+from sciml.operator.stepper.base import chunks
 
 N, T = 9, 12
 
@@ -166,7 +168,8 @@ def test_a_stride_keeps_the_domain(points: int, periodic: bool, ends: bool, stri
     source = Made(points, n=3, times=2, periodic=(periodic,), ends=ends)
     assert recorded(source, n_train=1, n_val=1, n_test=1, stride=stride).grid == (left,)
     with pytest.raises(ConfigError, match=rf"operator.dataset.stride is 11.* has {points} points .* must divide"):
-        recorded(Made(points, n=3, times=2, periodic=(periodic,), ends=ends), n_train=1, n_val=1, n_test=1, stride=11)
+        recorded(source, n_train=1, n_val=1, n_test=1, stride=11)
+    assert source.closed == 1
 
 
 def test_further_tests_and_validation_have_sources_of_their_own() -> None:
@@ -277,3 +280,13 @@ def test_a_control_group_limits_what_is_free(tmp_path: Path) -> None:
     (tmp_path / "memory.stat").write_text("anon 500\nfile 200\n")
     assert _left(tmp_path) == 500
     assert available() > 2**20
+
+
+def test_statistics_do_not_need_the_whole_split() -> None:
+    split = recorded(history=2, in_memory=False).splits()["train"]
+    for part, whole in zip(("input", "target"), split.whole(), strict=True):
+        chunked, at_once = Normalizer(whole.shape[-1]), Normalizer(whole.shape[-1])
+        chunked.fit(chunks(split, part))
+        at_once.fit(whole)
+        torch.testing.assert_close(chunked.mean, at_once.mean)
+        torch.testing.assert_close(chunked.std, at_once.std)
