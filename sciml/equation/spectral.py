@@ -57,13 +57,27 @@ def analyse(u: Tensor, modes: int, axes: int) -> Tensor:
 
 def synthesise(coefficients: Tensor, points: int, axes: int) -> Tensor:
     """Values on ``points`` points along each axis, more than twice the highest wavenumber: ``(..., *grid)``."""
-    found, modes = coefficients, coefficients.shape[-1] - 1
+    found = coefficients
     for axis in range(-axes, -1):
-        shape = list(found.shape)
-        shape[axis] = points - 2 * modes - 1
-        parts = [found.narrow(axis, 0, modes + 1), found.new_zeros(shape), found.narrow(axis, modes + 1, modes)]
-        found = torch.fft.ifft(torch.cat(parts, dim=axis), dim=axis, norm="forward")
+        found = torch.fft.ifft(_spread(found, axis, points), dim=axis, norm="forward")
     return torch.fft.irfft(found, n=points, norm="forward")
+
+
+def widen(coefficients: Tensor, modes: int, axes: int) -> Tensor:
+    """The same field with wavenumbers up to ``modes``, no fewer than it has."""
+    found = torch.nn.functional.pad(coefficients, (0, modes + 1 - coefficients.shape[-1]))
+    for axis in range(-axes, -1):
+        found = _spread(found, axis, 2 * modes + 1)
+    return found
+
+
+def _spread(coefficients: Tensor, axis: int, length: int) -> Tensor:
+    """Zeros between the positive and the negative wavenumbers of an axis other than the last."""
+    modes = coefficients.shape[axis] // 2
+    shape = list(coefficients.shape)
+    shape[axis] = length - 2 * modes - 1
+    parts = coefficients.narrow(axis, 0, modes + 1), coefficients.narrow(axis, modes + 1, modes)
+    return torch.cat([parts[0], coefficients.new_zeros(shape), parts[1]], dim=axis)
 
 
 def observe(coefficients: Tensor, points: int, axes: int) -> Tensor:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from sciml.equation.spectral import advance, analyse, highest, observe, synthesise, wavenumbers
+from sciml.equation.spectral import advance, analyse, highest, observe, synthesise, wavenumbers, widen
 from sciml.errors import RunError
 
 
@@ -23,6 +23,7 @@ def test_a_wave_has_its_coefficient_and_its_values_on_every_grid(axes: int, poin
     torch.testing.assert_close(hat, expected, atol=1e-15, rtol=0)
     assert [int(line.flatten()[i]) for line, i in zip(wavenumbers(4, axes), where, strict=True)] == list(k)
     torch.testing.assert_close(synthesise(hat, 15, axes), wave(15))
+    torch.testing.assert_close(widen(hat, 7, axes), analyse(wave(15), 7, axes), atol=1e-15, rtol=0)
     torch.testing.assert_close(observe(hat, 4, axes), wave(4))  # four points cannot hold the wave, but have its values
 
 
