@@ -60,6 +60,8 @@ class Simulation(ABC):
     def advance(self, u: Tensor, dt: float) -> Tensor:
         """States ``(n, *grid, channels)`` a time dt later, by the solver: the exact row of a table.
 
+        Of a steady equation: coefficients to solutions, whatever dt.
+
         Raises:
             RunError: This simulation does not say how a state goes on, or a state on its grid does not determine that.
         """

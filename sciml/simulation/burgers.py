@@ -18,11 +18,13 @@ from __future__ import annotations
 from typing import ClassVar, final
 
 import numpy as np
+from torch import Tensor
 
 from sciml.data.periodic_field import periodic_fields
 from sciml.data.sines import pdebench_sines
 from sciml.equation.burgers import PeriodicBurgers
-from sciml.equation.spectral import highest
+from sciml.equation.spectral import analyse, highest, synthesise
+from sciml.errors import RunError
 from sciml.simulation.base import Simulation, generators
 
 
@@ -82,6 +84,17 @@ class Burgers(Simulation):
             "x-coordinate": np.arange(self.points) / self.points,
             "t-coordinate": self.dt * np.arange(self.frames),
         }
+
+    def advance(self, u: Tensor, dt: float) -> Tensor:
+        modes = highest(self.resolution)
+        if self.points <= 2 * modes:
+            raise RunError(
+                f"the solver of burgers has {modes} wavenumbers, of which {self.points} points do not hold all: it"
+                " has no exact row; resolution should be at most points * 3 / 2"
+            )
+        u0 = synthesise(analyse(u.squeeze(-1).double(), modes, 1), self.resolution, 1)
+        solver = PeriodicBurgers(nu=self.nu)
+        return solver.solve(u0, dt=dt, frames=2, step=self.step, points=self.points)[:, 1, :, None].to(u.dtype)
 
     def samples(self, first: int, count: int, seed: int) -> dict[str, np.ndarray]:
         streams = generators(self.name(), seed, first, count)

@@ -94,10 +94,15 @@ class Darcy(Simulation):
             a = self._coefficient(neumann_fields(streams, along, **law))
             carry = _to_nodes(n)
             a = carry @ a @ carry.mT
-        a = a.float().double()  # what is stored is what is solved
+        a = a.float()  # what is stored is what is solved
+        return {"nu": a.numpy(), "tensor": self._solution(a).unsqueeze(1).numpy()}
+
+    def advance(self, u: Tensor, dt: float) -> Tensor:
+        return self._solution(u.squeeze(-1)).unsqueeze(-1)
+
+    def _solution(self, a: Tensor) -> Tensor:
         f = torch.tensor(self.source, dtype=torch.float64)
-        found = self._equation.solve(a, f, smooth=self.law == "lognormal", rtol=self.rtol)
-        return {"nu": a.float().numpy(), "tensor": found.u.float().unsqueeze(1).numpy()}
+        return self._equation.solve(a.double(), f, smooth=self.law == "lognormal", rtol=self.rtol).u.float()
 
     def _coefficient(self, field: Tensor) -> Tensor:
         if self.law == "lognormal":

@@ -75,6 +75,8 @@ class Source(ABC):
     def advance(self, u: Tensor, dt: float) -> Tensor:
         """States ``(n, *grid, channels)`` a time dt later, by the solver that made the samples.
 
+        Of coefficients, the solutions; dt is then 0.
+
         Raises:
             RunError: There is none.
         """
