@@ -5,9 +5,9 @@ r"""Gaussian random fields on the unit torus.
 
 the measure N(0, σ² (−Δ + τ²)^{−α}) without its constant part, cut off at K waves along each axis: the initial
 vorticity of Li et al. (2021), *Fourier Neural Operator for Parametric Partial Differential Equations*, with α = 2.5
-and τ = 7. Their ``random_fields.py`` has σ = τ^{α−1}; its first version (``torch.ifft`` of two standard normal numbers a
-wave) draws twice that variance, σ = √2 τ^{α−1}, a later one (complex normal numbers) does not. One seed gives the same
-field on every grid.
+and τ = 7. Their ``random_fields.py`` has σ = τ^{α−1}; its first version (``torch.ifft`` of two standard normal numbers
+a wave) draws twice that variance, σ = √2 τ^{α−1}, a later one (complex normal numbers) does not. One seed gives the
+same field on every grid.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Vorticity on the unit torus from Gaussian random fields, forced.
 
 * ``navier_stokes``: Li et al., "Fourier neural operator for parametric partial differential equations", ICLR 2021
-  (arXiv 2010.08895), with ν = 1e-3 and 50 units of time, one state a unit; ``navier_stokes_1e-4`` and ``navier_stokes_1e-5``
-  are the same with 30 and 20 units.
+  (arXiv 2010.08895), with ν = 1e-3 and 50 units of time, one state a unit; ``navier_stokes_1e-4`` and
+  ``navier_stokes_1e-5`` are the same with 30 and 20 units.
 * ``navier_stokes_symmetric``: a forcing that is invariant under quarter turns, as in Helwig et al., "Group equivariant
   Fourier neural operators for partial differential equations", ICML 2023 (arXiv 2306.05697).
 
