@@ -1,15 +1,15 @@
 """A paper's table as a grid: rows x columns x seeds of experiments, with the numbers that the paper reports.
 
 A cell is one experiment with overrides; its runs differ in their seed only. Overrides of a cell, later
-ones winning: those of the budget, the column, the row, the user. Rows that are no method (``floor``: the
-trivial answer, ``ceiling``: the exact one) are not trained, so they take neither the budget's overrides
-nor more than one seed unless they say so.
+ones winning: those of the budget, the column, the row, the row under this budget, the user. Rows that are
+no method (``floor``: the trivial answer, ``ceiling``: the exact one) are not trained, so they take neither
+the budget's overrides nor more than one seed unless they say so.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from sciml.config import NEUTRAL
 
@@ -118,6 +118,7 @@ class Line:
     experiment: str | None
     seeds: tuple[int, ...] | None
     reported: tuple[Reported | None, ...]
+    budgets: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # overrides under a budget only
 
 
 @dataclass(frozen=True)
@@ -188,11 +189,12 @@ def cells(table: Table, budget: Budget, extra: Sequence[str] = ()) -> list[Cell]
     """
     found = []
     for row in table.rows:
+        own = (row.overrides, row.budgets.get(budget.name, ()))
         for i, column in enumerate(table.columns):
             if row.kind == "method":
-                overrides = merge(budget.overrides, column.overrides, row.overrides, extra)
+                overrides = merge(budget.overrides, column.overrides, *own, extra)
             else:
-                overrides = merge(column.overrides, row.overrides, filter(harmless, extra))
+                overrides = merge(column.overrides, *own, filter(harmless, extra))
             seeds = row.seeds or (budget.seeds if row.kind == "method" else budget.seeds[:1])
             experiment = row.experiment or column.experiment or table.experiment
             found.append(Cell(row, column, row.reported[i], experiment, overrides, seeds))

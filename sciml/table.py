@@ -98,7 +98,9 @@ def _reported(
     choices = row.get("choices", {})
     budgets = sorted(table.budgets.values(), key=lambda b: -len(b.overrides))
     spent = next((b for b in budgets if b.overrides and all(agrees(o, choices, tree) for o in b.overrides)), None)
-    free = {key_of(o) for b in table.budgets.values() for o in b.overrides}
+    spending = [b.overrides for b in table.budgets.values()]
+    spending += [overrides for line in table.rows for overrides in line.budgets.values()]
+    free = {key_of(o) for overrides in spending for o in overrides}
     fitting = []
     for cell in cells(table, Budget("", (), (0,))):
         named = {key_of(o) for o in cell.overrides} | free

@@ -10,7 +10,8 @@ Keys of the file (those in brackets may be left out)::
     tolerance: {[std], [relative], [absolute]}, at least one
     budgets: {paper: {overrides, seeds, [note]}, desk: {overrides, seeds, [note]}, ...}
     columns: list of {name, [overrides], [experiment], [metric], [tolerance]}
-    rows: list of {name, [kind: method|floor|ceiling], [overrides], [experiment], [seeds], reported}
+    rows: list of {name, [kind: method|floor|ceiling], [overrides], [budgets], [experiment], [seeds], reported}
+    budgets of a row: overrides under a budget only, {desk: overrides, ...}, such as as many steps as take the same time
     reported: list with one entry per column: {mean, [std]}, or null where nobody has read the number;
               rows that are no method may leave it out
 """
@@ -55,7 +56,8 @@ def _table(name: str, tree: Any) -> Table:
     node = _fields("", tree, required)
     metric, tolerance = _metric("metric", node["metric"]), _tolerance("tolerance", node["tolerance"])
     columns = _list("columns", node["columns"], lambda place, item: _column(place, item, metric, tolerance))
-    rows = _list("rows", node["rows"], lambda place, item: _row(place, item, columns))
+    budgets = _budgets(node["budgets"])
+    rows = _list("rows", node["rows"], lambda place, item: _row(place, item, columns, budgets))
     for what, items in (("columns", columns), ("rows", rows)):
         seen = [item.name for item in items]
         for twice in (n for n in seen if seen.count(n) > 1):
@@ -69,7 +71,7 @@ def _table(name: str, tree: Any) -> Table:
         paper=_name("paper", node["paper"]),
         experiment=_name("experiment", node["experiment"]),
         source=_source(node["source"]),
-        budgets=_budgets(node["budgets"]),
+        budgets=budgets,
         columns=columns,
         rows=rows,
     )
@@ -136,8 +138,8 @@ def _column(place: str, tree: Any, metric: Metric, tolerance: Tolerance) -> Colu
     )
 
 
-def _row(place: str, tree: Any, columns: tuple[Column, ...]) -> Line:
-    node = _fields(place, tree, ("name",), ("kind", "overrides", "experiment", "seeds", "reported"))
+def _row(place: str, tree: Any, columns: tuple[Column, ...], budgets: Collection[str]) -> Line:
+    node = _fields(place, tree, ("name",), ("kind", "overrides", "budgets", "experiment", "seeds", "reported"))
     name = _text(f"{place}.name", node["name"])
     place = f"{place} '{name}'"
     kind = _choice(f"{place}: kind", node.get("kind", "method"), KINDS)
@@ -150,6 +152,10 @@ def _row(place: str, tree: Any, columns: tuple[Column, ...]) -> Line:
         experiment=_name(f"{place}: experiment", node["experiment"]) if "experiment" in node else None,
         seeds=_seeds(f"{place}: seeds", node["seeds"]) if "seeds" in node else None,
         reported=_reported(place, node.get("reported", [None] * len(columns)), columns),
+        budgets={
+            str(key): _overrides(f"{place}: budgets.{key}", value)
+            for key, value in _fields(f"{place}: budgets", node.get("budgets", {}), (), budgets).items()
+        },
     )
 
 

@@ -180,6 +180,21 @@ def test_files_that_are_not_there_or_no_yaml_are_named(where):
         load("doe2020x/main", where)
 
 
+def test_a_row_may_spend_a_budget_in_its_own_way():
+    tree = changed("rows", 1, "budgets", {"desk": ["trainer.max_steps=20"]})
+    tree["rows"][0]["budgets"] = {"desk": ["base.points=9"]}
+    table = parse("doe2020x/main", tree)
+    found = {(cell.row.name, cell.column.name): cell.overrides for cell in cells(table, table.budgets["desk"])}
+    assert found["A", "hard"] == ("optimizer=soap", "trainer.max_steps=20", "pinn.beta=5", "pinn/points=a")
+    assert "trainer.max_steps=10" in found["B", "easy"]
+    assert found["nothing", "easy"] == ("pinn.beta=1", "base.predict=mean", "base.points=9")
+    found = {cell.row.name: cell.overrides for cell in cells(table, table.budgets["paper"])}
+    assert "trainer.max_steps=1000" in found["A"]
+    assert "base.points=9" not in found["nothing"]
+    with pytest.raises(UsageError, match=r"rows\[1\] 'A': budgets: there is no key desc; did you mean desk"):
+        parse("doe2020x/main", changed("rows", 1, "budgets", {"desc": []}))
+
+
 def test_cells_are_in_table_order_and_later_overrides_win(table):
     found = cells(table, table.budgets["desk"], ["trainer.max_steps=3", "track.mode=disabled"])
     assert [(c.row.name, c.column.name) for c in found[:4]] == [
