@@ -14,7 +14,7 @@ from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.utilities.model_helpers import is_overridden
 
 from sciml.config import RUNNERS, Tree
-from sciml.errors import ConfigError, RunError, UsageError
+from sciml.errors import ConfigError, RunError, Stopped, UsageError
 from sciml.parallel import ALONE, Environment, Lockstep, Ranks, Shares
 from sciml.place import wanted
 from sciml.track import Tracker
@@ -32,7 +32,7 @@ def module_of(tree: Tree, family: str, trainer: Trainer) -> LightningModule:
             module = instantiate(tree[family], _convert_="all")
     except InstantiationException as error:
         cause = error.__cause__
-        if isinstance(cause, (UsageError, RunError)):
+        if isinstance(cause, (UsageError, RunError, Stopped)):
             raise cause from error
         if isinstance(cause, (ValueError, TypeError)):
             raise ConfigError(f"{_key_of(error, family)}: {cause}") from error

@@ -31,7 +31,7 @@ from sciml.parallel import ALONE
 from sciml.place import behind, processes
 from sciml.progress import Bar
 from sciml.rendezvous import Meeting, following
-from sciml.signals import StopSignal
+from sciml.signals import StopSignal, heeding
 
 log = logging.getLogger("sciml")
 
@@ -147,7 +147,8 @@ def _run(request: Request, family: str, meeting: Meeting, console: Console | Non
     name = f"{request.experiment} {folder.path.name}"
     tracker = track.Tracker(folder, tree, tree["track"], name=name, wandb_id=wandb_id)
     try:
-        with numerics(tree["threads"], tree["deterministic"]), quiet(), placed(Path(tree["outputs"])):
+        outputs, told = placed(Path(tree["outputs"])), heeding(stop, str(folder.path))
+        with numerics(tree["threads"], tree["deterministic"]), quiet(), outputs, told:
             callbacks = [saver, *([Bar(console, f"{request.experiment} seed {seed}")] if console else [])]
             trainer = tester = trainer_of(tree, tracker, callbacks, ranks, meeting.local_rank)
             tracker.step = lambda: trainer.global_step

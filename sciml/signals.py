@@ -10,9 +10,13 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from types import FrameType, TracebackType
 from typing import Any
+
+from sciml.errors import Stopped
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR2)
 # Before a command line: a notice that comes before Python has set its handlers does not end the process.
@@ -74,3 +78,26 @@ class StopSignal:
             self.signum = signum
         if self.act is not None:
             self.act()
+
+
+_HEEDED: ContextVar[tuple[StopSignal, str] | None] = ContextVar("heeded", default=None)
+
+
+@contextmanager
+def heeding(stop: StopSignal, folder: str) -> Iterator[None]:
+    """Let :func:`heed` know of the run in progress while the block runs."""
+    token = _HEEDED.set((stop, folder))
+    try:
+        yield
+    finally:
+        _HEEDED.reset(token)
+
+
+def heed() -> None:
+    """For work before a run's first step that takes long and is kept: end it here if the run was asked to stop.
+
+    Raises:
+        Stopped: It was.
+    """
+    if (run := _HEEDED.get()) and run[0].signum is not None:
+        raise Stopped(run[0].signum, run[1])

@@ -223,3 +223,28 @@ def test_completion_knows_equations_and_their_settings() -> None:
     assert complete_equation(ctx(config_dir=NOISE[1]), "noi") == ["noise"]
     assert list(complete_setting(ctx(equation="heat"), "n")) == ["n=", "nu="]
     assert "seed=" in complete_setting(ctx(equation="heat"), "")
+
+
+def test_a_run_stops_while_its_data_are_made_and_goes_on_from_there(train: Callable[..., Any], tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    settings = [
+        "+experiment=baseline/heat",
+        "operator/dataset=recorded",
+        "operator/source@operator.dataset.source=generated",
+        "simulation@operator.dataset.source.simulation=noise",
+        "operator.dataset.source.n=12",
+        f"+operator.dataset.source.simulation.log={log}",
+        "+operator.dataset.source.simulation.stops=4",
+        *(f"operator.dataset.{key}" for key in ("n_train=8", "n_val=2", "n_test=2", "history=1")),
+        *("operator.batch_size=4", "network.modes=2", "trainer.max_steps=1"),
+        *NOISE,
+    ]
+    stopped = train(*settings)
+    assert stopped.code == 143, stopped
+    assert "stopped by signal 15; go on with: sciml resume " in stopped.err
+    assert [line.split()[1] for line in log.read_text().splitlines()] == ["0", "2", "4"]
+    log.write_text("")
+    done = train(*settings)
+    assert done.code == 0, done
+    assert "noise: 6 of 12 samples are there already" in done.err
+    assert [line.split()[1] for line in log.read_text().splitlines()] == ["6", "8", "10"]

@@ -24,6 +24,7 @@ class Noise(Simulation):
         fails: Sample whose chunk raises.
         dies: Sample at whose chunk the process kills itself, unless the file ``spared`` is there.
         spared: See above.
+        stops: Sample at whose chunk the process is asked to stop, once.
     """
 
     version = 1
@@ -40,9 +41,10 @@ class Noise(Simulation):
         fails: int | None = None,
         dies: int | None = None,
         spared: str = "",
+        stops: int | None = None,
     ) -> None:
         self.points, self.log, self.nap, self.nan, self.fails = points, log, nap, nan, fails
-        self.dies, self.spared = dies, spared
+        self.dies, self.spared, self.stops = dies, spared, stops
 
     def coordinates(self) -> dict[str, np.ndarray]:
         return {"x-coordinate": np.arange(self.points) / self.points, "t-coordinate": np.arange(2.0)}
@@ -54,6 +56,8 @@ class Noise(Simulation):
         chunk = range(first, first + count)
         if self.dies in chunk and not Path(self.spared).is_file():
             os.kill(os.getpid(), signal.SIGKILL)
+        if self.stops in chunk:
+            os.kill(os.getpid(), signal.SIGTERM)
         time.sleep(self.nap)
         if self.fails in chunk:
             raise ZeroDivisionError("a line\nand another")

@@ -18,6 +18,7 @@ from torch import Tensor
 from sciml.data import cache
 from sciml.operator.source.base import Recording, Source
 from sciml.operator.source.pdebench import PDEBench
+from sciml.signals import heed
 from sciml.simulation.apart import measured
 from sciml.simulation.base import Simulation
 from sciml.simulation.showing import Shown
@@ -57,7 +58,15 @@ class Generated(Source):
         return self.simulation.advance(u, dt)
 
     def _read(self, root: Path) -> Recording:
-        watch = Shown(Console(stderr=True))
+        watch = _Heeding(Console(stderr=True))
         file = stored(self.simulation, self.n, self.seed, root, make=measured, watch=watch)
         recording = PDEBench(path=str(file), periodic=list(self.simulation.periodic), ends=True).read()
         return replace(recording, name=f"{self.n} samples of {self.simulation.name()}")
+
+
+class _Heeding(Shown):
+    """A run that is asked to stop does so after the chunk in hand; the chunks are kept."""
+
+    def advance(self, done: int) -> None:
+        super().advance(done)
+        heed()
