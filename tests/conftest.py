@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import gc
+import importlib
 import os
+import pkgutil
 import sys
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,15 +22,75 @@ os.environ["OMP_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = "1"
 os.environ["MPLBACKEND"] = "Agg"
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the cluster: its tests wait, and while they do another worker has both cores.
+@contextmanager
+def unmeasured() -> Iterator[None]:
+    """Coverage stands still. It has a floor for the runner, and makes Python twice as slow."""
+    tracer, of_threads = sys.gettrace(), threading.gettrace()
+    sys.settrace(None)
+    threading.settrace(None)  # type: ignore[arg-type]
+    try:
+        yield
+    finally:
+        threading.settrace(of_threads)  # type: ignore[arg-type]
+        sys.settrace(tracer)
+        _call()
 
-    Coverage, which has a floor for the runner, doubles what a test takes: those of the methods go without.
-    """
+
+def _call() -> None:
+    """At the first call coverage takes over in C; only from there on it hears of a return."""
+
+
+def measured(item: pytest.Item) -> bool:
+    """Whether a test is one of the runner's; those of the methods go without coverage."""
+    return item.path.parent in (HERE, HERE / "cli") and item.path.name != "test_experiments.py"
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection(session: pytest.Session) -> Iterator[None]:
+    """What is made here lives until the end: nobody need search it for garbage, now or later."""
+    gc.disable()
+    try:
+        if sys.gettrace() and session.config.getoption("dist", "no") == "no":  # not where workers collect
+            _measure()
+        with unmeasured():
+            return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
+
+
+def _measure() -> None:
+    """Import the runner, so that the lines of its modules count; what it stands on is not measured."""
+    with unmeasured():
+        importlib.import_module("lightning.pytorch")
+        loader = importlib.import_module("hydra._internal.config_loader_impl").ConfigLoaderImpl
+    for name in ("load_configuration", "compute_defaults_list"):
+        setattr(loader, name, _unmeasured(getattr(loader, name)))
+    for name in ("checkpoint", "config", "folder", "run", "table", "track"):
+        importlib.import_module(f"sciml.{name}")
+    for module in pkgutil.iter_modules(importlib.import_module("sciml.cli").__path__, "sciml.cli."):
+        if module.name != "sciml.cli.__main__":
+            importlib.import_module(module.name)
+
+
+def _unmeasured(work: Callable[..., Any]) -> Callable[..., Any]:
+    def call(*args: Any, **kwargs: Any) -> Any:
+        with unmeasured():
+            return work(*args, **kwargs)
+
+    return call
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+    """Run the tests of the methods, and what is set up for them, without coverage."""
+    with nullcontext() if measured(item) else unmeasured():
+        return (yield)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the cluster: its tests wait, and while they do another worker has both cores."""
     items.sort(key=lambda item: HERE / "slurm" not in item.path.parents)
-    for item in items:
-        if item.path.parent not in (HERE, HERE / "cli") or item.path.name == "test_experiments.py":
-            item.add_marker("no_cover")
 
 
 @pytest.fixture(scope="session", autouse=True)
