@@ -88,7 +88,7 @@ def entry(
         try:
             place.parent.mkdir(parents=True, exist_ok=True)
             with _alone(place, waiting) as alone:
-                if not _whole(place):  # once more: whoever had the lock before may have made it
+                if not _whole(place, tell=True):  # once more: whoever had the lock before may have made it
                     identity = _identity(name, settings, version)
                     _generate(place, identity, generate, file=f"data{suffix}", sweep=alone)
         except OSError as error:
@@ -121,7 +121,7 @@ class Kept:
     size: int
 
     def whole(self) -> bool:
-        """Whether the data match the checksum; if not, a warning says so."""
+        """Whether the data match the checksum."""
         return _whole(self.file.parent)
 
 
@@ -206,7 +206,7 @@ def _publish(made: Path, place: Path) -> None:
     sync_folder(place.parent)
 
 
-def _whole(place: Path) -> bool:
+def _whole(place: Path, *, tell: bool = False) -> bool:
     if not place.is_dir():
         return False
     try:
@@ -219,7 +219,8 @@ def _whole(place: Path) -> bool:
             raise ValueError("data does not match its checksum")
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
-        log.warning("data cache entry %s is damaged (%s); it is made again", place, reason)
+        if tell:
+            log.warning("data cache entry %s is damaged (%s); it is made again", place, reason)
         return False
     return True
 
