@@ -169,7 +169,7 @@ def field_figure(u: Tensor, prediction: Tensor, target: Tensor) -> Figure:
         figure = Figure(figsize=(6, 3.5), layout="constrained")
         axes = figure.add_subplot(xlabel="grid point")
         for name in ("truth", "prediction", "error"):
-            axes.plot(panels[name].cpu(), label=name)
+            axes.plot(panels[name].cpu().numpy(), label=name)
         axes.legend()
         return figure
     figure = Figure(figsize=(12, 3), layout="constrained")
@@ -177,7 +177,7 @@ def field_figure(u: Tensor, prediction: Tensor, target: Tensor) -> Figure:
     for i, (name, field) in enumerate(panels.items(), start=1):
         middle = field if field.ndim == 2 else field[..., field.shape[-1] // 2]
         axes = figure.add_subplot(1, 4, i, title=name)
-        image = axes.imshow(middle.cpu().T, origin="lower")
+        image = axes.imshow(middle.cpu().numpy().T, origin="lower")
         if name in ("truth", "prediction"):
             image.set_clim(low, high)
         figure.colorbar(image, ax=axes)
