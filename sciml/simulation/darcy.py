@@ -102,7 +102,7 @@ class Darcy(Simulation):
 
     def _solution(self, a: Tensor) -> Tensor:
         f = torch.tensor(self.source, dtype=torch.float64)
-        return self._equation.solve(a.double(), f, smooth=self.law == "lognormal", rtol=self.rtol).u.float()
+        return self._equation.solve(a.double(), f, rtol=self.rtol).u.float()
 
     def _coefficient(self, field: Tensor) -> Tensor:
         if self.law == "lognormal":
