@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import signal
+from copy import deepcopy
+from dataclasses import replace
+from functools import cache
 from importlib.resources import files
 from itertools import zip_longest
 from pathlib import Path
@@ -80,13 +83,18 @@ ATTRIBUTED = {
 }
 
 
+@cache
+def tree(name: str) -> dict[str, Any]:
+    """The config of an experiment, to be read only."""
+    return request(name, Path("unused")).tree
+
+
 def small(name: str, sizes: dict[str, str] = SMALL) -> list[str]:
-    tree = request(name, Path("unused")).tree
-    return [f"{key}={value}" for key, value in sizes.items() if has(tree, key.split("."))]
+    return [f"{key}={value}" for key, value in sizes.items() if has(tree(name), key.split("."))]
 
 
-def has(tree: Any, path: list[str]) -> bool:
-    return not path or (isinstance(tree, dict) and path[0] in tree and has(tree[path[0]], path[1:]))
+def has(node: Any, path: list[str]) -> bool:
+    return not path or (isinstance(node, dict) and path[0] in node and has(node[path[0]], path[1:]))
 
 
 @pytest.mark.parametrize("name", named("experiment"))
@@ -110,7 +118,7 @@ def test_every_family_has_an_experiment() -> None:
 def family(name: str) -> str:
     from sciml.config import family_of
 
-    return family_of(request(name, Path("unused")).tree)
+    return family_of(tree(name))
 
 
 SMALL_GRID = [
@@ -137,8 +145,10 @@ def test_interrupted_run_goes_on_bit_for_bit(
     short += SMALL_GRID if key == "pinn" else []
     short += [override for choice in choices for override in often(choice)]
 
+    composed = request(name, tmp_path, *choices, *short)
+
     def asked(outputs: Path) -> Request:
-        return request(name, outputs, *choices, *short)
+        return replace(composed, tree={**deepcopy(composed.tree), "outputs": str(outputs)})
 
     monkeypatch.setattr(Pinn, "figures", lambda self: {})
     whole = execute(asked(tmp_path / "whole"))
