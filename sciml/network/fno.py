@@ -172,7 +172,7 @@ class Skip(nn.Module):
     def __init__(self, width: int, kind: str, *, bias: bool) -> None:
         super().__init__()
         self.kind = kind
-        self.linear = nn.Linear(width, width, bias=bias) if kind == "linear" else None
+        self.linear = Channels(width, width, bias=bias) if kind == "linear" else None
         self.gate = nn.Parameter(torch.ones(width)) if kind == "gate" else None
         self.bias = nn.Parameter(torch.zeros(width)) if bias and kind != "linear" else None
 
@@ -210,12 +210,18 @@ class TwoLayers(nn.Module):
 
 
 class Channels(nn.Linear):
-    """A linear layer whose gradient is not slow where there are few inputs."""
+    """A linear layer of the last axis of fields, without two of MKL's slow cases."""
 
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002
-        if self.in_features < 12 and not torch.is_autocast_enabled(input.device.type):
-            # For g^T x with a narrow x, MKL takes ten times what it takes for x^T g.
-            return torch.matmul(input, self.weight.t().contiguous()).add_(self.bias)
+        if input.device.type == "cpu" and not torch.compiler.is_compiling() and not torch.is_autocast_enabled("cpu"):
+            if self.in_features < 12 and self.bias is not None:
+                # The gradient of W would be g^T x; with so narrow an x MKL takes ten times what it takes for x^T g.
+                return torch.matmul(input, self.weight.t().contiguous()).add_(self.bias)
+            if input.ndim >= 3 and input.dtype == torch.float32 and input.numel() >= 1 << 20:
+                # A convolution of one point, with channels last, goes to oneDNN: a training step takes a tenth less.
+                image = input.reshape(-1, *input.shape[-3:]).permute(0, 3, 1, 2)
+                out = F.conv2d(image, self.weight[:, :, None, None], self.bias).permute(0, 2, 3, 1)
+                return out.reshape(*input.shape[:-1], self.out_features)
         return super().forward(input)
 
 

@@ -73,5 +73,5 @@ def test_errors_name_the_setting(settings: dict, message: str) -> None:
 
 
 def test_a_field_of_other_dimensions_is_refused() -> None:
-    with pytest.raises(ConfigError, match="modes has 1 numbers; fields .* have 2 axes"):
+    with pytest.raises(ConfigError, match=r"modes has 1 numbers; fields .* have 2 axes"):
         FFNO(1, 1, modes=[2], width=2)(torch.randn(2, 8, 8, 1))

@@ -81,7 +81,7 @@ def test_it_is_neuraloperators_network_with_converted_weights(settings: dict, gr
     net = network(**settings)
     state, u = to_neuraloperator(net), torch.randn(2, *grid, 3, dtype=torch.float64)
     torch.testing.assert_close(net(u), transcription(state, u, pad))
-    back = from_neuraloperator(state, **{"padding": settings.get("padding", 0)})
+    back = from_neuraloperator(state, padding=settings.get("padding", 0))
     torch.testing.assert_close(back(u), net(u))
     assert len(list(back.parameters())) == len(list(net.parameters()))
 
@@ -153,5 +153,5 @@ def test_errors_name_the_setting(settings: dict, message: str) -> None:
 
 
 def test_a_field_of_other_dimensions_is_refused() -> None:
-    with pytest.raises(ConfigError, match="modes has 2 numbers; fields .* have 1 axes"):
+    with pytest.raises(ConfigError, match=r"modes has 2 numbers; fields .* have 1 axes"):
         network()(torch.randn(2, 8, 3, dtype=torch.float64))
