@@ -108,8 +108,11 @@ def _file(
     if file := found(root, node, **asked):
         return file, asked, True
     load(("sciml.simulation.making", "sciml.simulation.showing"))
+    import torch
+
     from sciml.simulation.showing import Shown
 
+    torch.set_num_threads(1)  # a process that has used more is not to be forked
     simulation = build(equation, node, overrides, config_dir, trust)
 
     began: list[int] = []

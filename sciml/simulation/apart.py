@@ -17,6 +17,8 @@ import traceback
 from collections.abc import Sequence
 from pathlib import Path
 
+import torch
+
 from sciml.errors import RunError
 from sciml.launcher.local import cores, die_with_parent
 from sciml.simulation.making import Made, Plan, forked, here
@@ -96,6 +98,7 @@ def main() -> None:
     def say(**said: object) -> None:
         answers.write(json.dumps(said) + "\n")
 
+    torch.set_num_threads(1)  # a process that has used more is not to be forked
     kind = getattr(importlib.import_module(order["module"]), order["name"])
     plan = Plan(kind(**order["parameters"]), order["n"], order["seed"], Path(order["folder"]))
     try:

@@ -13,6 +13,7 @@ import multiprocessing
 import os
 import signal
 import traceback
+import warnings
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -158,7 +159,9 @@ def forked(plan: Plan, chunks: Sequence[int], made: Made, jobs: int) -> None:
         for _ in range(min(jobs, len(chunks))):
             mine, theirs = context.Pipe()
             process = context.Process(target=_serve, args=(plan, theirs, [*workers, mine], os.getpid()), daemon=True)
-            process.start()
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", DeprecationWarning)  # a bar has a thread, which the child does without
+                process.start()
             theirs.close()
             workers[mine] = (process, _hand_out(mine, todo))
         while workers:

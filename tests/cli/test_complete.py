@@ -153,9 +153,11 @@ main()
     [
         (["--help"], {}, "doctor"),
         (["train", "--help"], {}, "--multirun"),
+        (["data", "generate", "--help"], {}, "--jobs"),
         (["completion", "bash"], {}, "complete -o default -F _sciml sciml"),
         (["list"], {}, "daw2023r3/convection"),
         ([], {"COMP_WORDS": f"sciml train {CASE} pinn.n_p", "COMP_CWORD": "3"}, "pinn.n_points="),
+        ([], {"COMP_WORDS": "sciml data generate heat po", "COMP_CWORD": "4"}, "points="),
         ([], {"COMP_WORDS": f"sciml train {CASE} +trainer.max_t", "COMP_CWORD": "3"}, "+trainer.max_time="),
     ],
 )
