@@ -24,7 +24,7 @@ from typing import cast
 from torch import Tensor, nn
 
 from sciml.errors import ConfigError
-from sciml.network.fno import SMOOTH, Padding, TwoLayers
+from sciml.network.fno import FUNCTIONS, Padding, TwoLayers
 from sciml.network.layer import check_sizes
 from sciml.network.spectral import Spectral, check_modes
 
@@ -51,7 +51,8 @@ class FFNO(nn.Module):
     Attributes:
         spatial_dims: Axes of a field between batch and channels.
         equivariant: Symmetries that it has by construction.
-        grid_free: Up to aliasing, a field sampled on a finer grid gives the same output there.
+        grid_free: A smooth field sampled on a finer grid gives the same output there; with the kinks of ``relu``, which
+            have no highest frequency, it does so to a few digits only.
 
     Raises:
         ConfigError: A number or a name out of its range.
@@ -76,11 +77,11 @@ class FFNO(nn.Module):
         super().__init__()
         self.modes = check_modes(modes)
         check_sizes(width=width, depth=depth, factor=factor, projection=projection)
-        if activation not in SMOOTH:
-            raise ConfigError(f"network.activation: unknown '{activation}'; one of {', '.join(sorted(SMOOTH))}")
+        if activation not in FUNCTIONS:
+            raise ConfigError(f"network.activation: unknown '{activation}'; one of {', '.join(sorted(FUNCTIONS))}")
         if head not in HEADS:
             raise ConfigError(f"network.head: unknown '{head}'; one of {', '.join(HEADS)}")
-        act = SMOOTH[activation]
+        act, self._smooth = FUNCTIONS[activation], activation != "relu"
         self.padding, self.head = Padding(padding, len(self.modes)), head
         self.lifting = TwoLayers(in_features, 0, width, act)
         # A shared list is one module that all layers refer to: its parameters count, and are stored, once.
@@ -101,7 +102,7 @@ class FFNO(nn.Module):
 
     @property
     def grid_free(self) -> bool:
-        return not self.padding.any
+        return self._smooth and not self.padding.any
 
     def forward(self, u: Tensor) -> Tensor:
         """Fields ``(batch, *grid, in_features)`` to ``(batch, *grid, out_features)``."""

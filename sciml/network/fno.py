@@ -31,7 +31,7 @@ from sciml.errors import ConfigError
 from sciml.network.layer import ACTIVATIONS, check_sizes
 from sciml.network.spectral import Spectral, check_modes
 
-SMOOTH: dict[str, Callable[[Tensor], Tensor]] = {"gelu": F.gelu, "relu": F.relu, **ACTIVATIONS}
+FUNCTIONS: dict[str, Callable[[Tensor], Tensor]] = {"gelu": F.gelu, "relu": F.relu, **ACTIVATIONS}
 SKIPS = ("linear", "gate", "identity", "none")
 
 
@@ -57,7 +57,8 @@ class FNO(nn.Module):
     Attributes:
         spatial_dims: Axes of a field between batch and channels.
         equivariant: Symmetries that it has by construction.
-        grid_free: Up to aliasing, a field sampled on a finer grid gives the same output there.
+        grid_free: A smooth field sampled on a finer grid gives the same output there; with the kinks of ``relu``, which
+            have no highest frequency, it does so to a few digits only.
 
     Raises:
         ConfigError: A number or a name out of its range.
@@ -85,9 +86,9 @@ class FNO(nn.Module):
         self.modes = check_modes(modes)
         check_sizes(width=width, depth=depth, projection=projection)
         check_sizes(lifting=lifting + 1, mlp=mlp + 1)
-        if activation not in SMOOTH:
-            raise ConfigError(f"network.activation: unknown '{activation}'; one of {', '.join(sorted(SMOOTH))}")
-        act = SMOOTH[activation]
+        if activation not in FUNCTIONS:
+            raise ConfigError(f"network.activation: unknown '{activation}'; one of {', '.join(sorted(FUNCTIONS))}")
+        act, self._smooth = FUNCTIONS[activation], activation != "relu"
         self.padding = Padding(padding, len(self.modes))
         self.lifting = TwoLayers(in_features, lifting, width, act)
         self.spectral = nn.ModuleList(
@@ -108,7 +109,7 @@ class FNO(nn.Module):
 
     @property
     def grid_free(self) -> bool:
-        return not self.padding.any
+        return self._smooth and not self.padding.any
 
     @property
     def layers(self) -> list[tuple[Spectral, Pointwise]]:

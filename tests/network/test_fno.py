@@ -132,6 +132,7 @@ def test_padding_parts_the_ends_of_the_domain() -> None:
         net = network(padding=padding)
         shifted = net(u.roll(3, dims=1)) - net(u).roll(3, dims=1)
         assert (shifted.abs().max() < 1e-12) == symmetric
+        assert not network(activation="relu").grid_free
         assert ("translation" in net.equivariant) == net.grid_free == symmetric
 
 
