@@ -6,11 +6,15 @@ import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import pytest
 from helpers import USER
+from typer.main import get_command
 from typer.testing import CliRunner
+
+command = cache(get_command)  # built from the signatures, once instead of at every call
 
 
 @dataclass(frozen=True)
@@ -38,6 +42,7 @@ def sciml(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Ende
     monkeypatch.setenv("SCIML_TRUST", "")
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, (str(USER), os.environ.get("PYTHONPATH", "")))))
     monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setattr("typer.testing._get_command", command)
 
     def call(*args: str) -> Ended:
         from sciml.cli.main import app
