@@ -37,7 +37,7 @@ OVERRIDE_FORM = "\n  form: key=value, +key=value, ~key; quote values with bracke
         # groups and their options
         ([CASE, "pin/collocation=r3"], "there is no config group pin/collocation; did you mean pinn/collocation?"),
         ([CASE, "pinn/collocation=r4"], "there is no pinn/collocation r4\n  available: causal_r3, fixed, halton"),
-        ([CASE, "network=a/b"], "there is no network/a b\n  available: "),
+        ([CASE, "pinn/weighting=a/b"], "there is no pinn/weighting/a b\n  available: "),
         (
             [CASE, "+pinn/collocation=r3"],
             "pinn/collocation is chosen already: change it without +, pinn/collocation=<opti",
