@@ -133,6 +133,7 @@ class Table:
     budgets: Mapping[str, Budget]
     columns: tuple[Column, ...]
     rows: tuple[Line, ...]
+    no_ceiling: str | None = None  # why no row is exact, where the truth cannot be had
 
     @property
     def experiments(self) -> set[str]:

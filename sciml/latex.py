@@ -130,6 +130,7 @@ def _caption(report: Report) -> str:
         f"{table.title}.",
         *(f"{metric.heading}: {metric.definition}." for metric in dict.fromkeys(c.metric for c in table.columns)),
         f"Reported: {table.source}.",
+        *([f"No ceiling: {table.no_ceiling}."] if table.no_ceiling else []),
         f"Obtained: budget {budget.name} ({overrides}), mean and standard deviation over seeds"
         f" {' '.join(map(str, budget.seeds))}" + ("." if report.comparable else f"; {WARNING}."),
     ]

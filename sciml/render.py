@@ -162,6 +162,8 @@ def above(report: Report) -> Iterator[str]:
     for metric in dict.fromkeys(column.metric for column in table.columns):
         yield f"metric: {metric.heading}; {metric.definition}"
     yield f"reported: {table.source}"
+    if table.no_ceiling:
+        yield f"no ceiling: {table.no_ceiling}"
     for tolerance in dict.fromkeys(column.tolerance for column in table.columns) if report.comparable else ():
         yield f"reproduced: within {tolerance} of the reported value"
 

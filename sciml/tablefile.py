@@ -10,6 +10,7 @@ Keys of the file (those in brackets may be left out)::
     tolerance: {[std], [relative], [absolute]}, at least one
     budgets: {paper: {overrides, seeds, [note]}, desk: {overrides, seeds, [note]}, ...}
     columns: list of {name, [overrides], [experiment], [metric], [tolerance]}
+    [no_ceiling]: why no row can have kind: ceiling, text
     rows: list of {name, [kind: method|floor|ceiling], [overrides], [budgets], [experiment], [seeds], reported}
     budgets of a row: overrides under a budget only, {desk: overrides, ...}, such as as many steps as take the same time
     reported: list with one entry per column: {mean, [std]}, or null where nobody has read the number;
@@ -53,7 +54,7 @@ class _Mistake(Exception):
 
 def _table(name: str, tree: Any) -> Table:
     required = ("title", "paper", "experiment", "metric", "source", "tolerance", "budgets", "columns", "rows")
-    node = _fields("", tree, required)
+    node = _fields("", tree, required, ("no_ceiling",))
     metric, tolerance = _metric("metric", node["metric"]), _tolerance("tolerance", node["tolerance"])
     columns = _list("columns", node["columns"], lambda place, item: _column(place, item, metric, tolerance))
     budgets = _budgets(node["budgets"])
@@ -63,7 +64,11 @@ def _table(name: str, tree: Any) -> Table:
         for twice in (n for n in seen if seen.count(n) > 1):
             raise _Mistake(what, f"the name '{twice}' is there twice")
     for kind, meaning in (("floor", "the trivial answer"), ("ceiling", "the exact one")):
-        if not any(row.kind == kind for row in rows):
+        there = any(row.kind == kind for row in rows)
+        if kind == "ceiling" and "no_ceiling" in node:
+            if there:
+                raise _Mistake("no_ceiling", "a row has kind: ceiling; leave one of them out")
+        elif not there:
             raise _Mistake("rows", f"none has kind: {kind} ({meaning}), which every table carries")
     return Table(
         name=name,
@@ -74,6 +79,7 @@ def _table(name: str, tree: Any) -> Table:
         budgets=budgets,
         columns=columns,
         rows=rows,
+        no_ceiling=_text("no_ceiling", node["no_ceiling"]) if "no_ceiling" in node else None,
     )
 
 

@@ -157,13 +157,22 @@ def test_a_table_file_is_read_whole(where):
             changed("rows", 3, "kind", "floor"),
             "rows: none has kind: ceiling (the exact one), which every table carries",
         ),
-        ([1], f"must be a mapping with {', '.join(TREE)}, not [1]"),
+        ({**TREE, "no_ceiling": "lost"}, "no_ceiling: a row has kind: ceiling; leave one of them out"),
+        ({**changed("rows", 3, "kind", "floor"), "no_ceiling": 3}, "no_ceiling: must be text, not 3"),
+        ([1], f"must be a mapping with {', '.join(TREE)}, no_ceiling, not [1]"),
     ],
 )
 def test_a_mistake_in_a_table_file_is_named_with_its_place(tree, message):
     with pytest.raises(UsageError) as caught:
         parse("doe2020x/main", tree)
     assert str(caught.value) == f"table/doe2020x/main.yaml: {message}"
+
+
+def test_a_table_without_an_exact_row_says_why(tmp_path):
+    table = parse("doe2020x/main", {**changed("rows", 3, "kind", "floor"), "no_ceiling": "labels are all there is"})
+    report, _ = made(tmp_path, table, "paper", VALUES)
+    assert "no ceiling: labels are all there is" in list(render.above(report))
+
 
 
 def test_files_that_are_not_there_or_no_yaml_are_named(where):
