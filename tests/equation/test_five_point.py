@@ -35,6 +35,15 @@ def test_a_cycle_is_a_symmetric_positive_approximation_of_the_inverse(
     assert condition < (4.1 if intervals % 2 else 2.2), condition  # without a V-cycle that of the coefficient
 
 
+def test_steps_on_the_last_grid_are_those_of_chebyshev() -> None:
+    made = operator(9)
+    cycle = Cycle(made)
+    cycle._steps = 3
+    values = torch.linalg.eigvals(dense(cycle, 8) @ dense(made, 8)).real
+    # For eigenvalues in [1, 4] what is left is at most 1 / T₃(5/3) = 1 / (4 (5/3)³ − 3 (5/3)).
+    assert (values - 1).abs().max() < 1 / (4 * (5 / 3) ** 3 - 5)
+
+
 def test_a_coarse_operator_of_a_constant_is_the_operator_of_the_constant() -> None:
     ones = FivePoint(torch.full((1, 8, 7), 3.0), torch.full((1, 7, 8), 3.0)).coarse()
     assert ones.along_x.shape == (1, 4, 3)
