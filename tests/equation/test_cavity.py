@@ -10,7 +10,7 @@ from torch import Tensor
 
 from sciml.data.neumann_field import neumann_fields
 from sciml.data.stream import stream
-from sciml.equation.helmholtz import Cavity
+from sciml.equation.helmholtz import Cavity, _between
 from sciml.errors import RunError
 
 
@@ -43,6 +43,17 @@ def test_equals_the_dense_collocation() -> None:
         assert u[0].abs().max() == 0
     left = Cavity().residual(square, found, f)
     assert (left.norm(dim=(1, 2)) < 1e-8 * f.norm()).all()
+
+
+def test_the_matrix_between_low_modes_is_that_of_their_sines() -> None:
+    square = squares(12)[0, 1:-1, 1:-1]
+    low = torch.zeros(10, 10, dtype=torch.bool)
+    low[:3, :4] = low[5, 0] = True
+    j = torch.arange(1, 11, dtype=torch.float64)
+    sines = (2 / 11) ** 0.5 * torch.sin(math.pi / 11 * torch.outer(j, j))
+    modes = torch.stack([torch.outer(sines[m], sines[n]) for m, n in low.nonzero()])
+    expected = torch.einsum("aij,ij,bij->ab", modes, square, modes)
+    torch.testing.assert_close(_between(square, low), expected)
 
 
 def test_standing_waves_for_a_constant_wave_number() -> None:
