@@ -10,8 +10,9 @@ difference in time of the data; of order 4 it is Richardson's extrapolation of t
 .. math:: \dot u_j \approx \tfrac43 \frac{u_{j+1} - u_{j-1}}{2 \Delta t}
     - \tfrac13 \frac{u_{j+2} - u_{j-2}}{4 \Delta t},
 
-and near an end the one-sided difference of the same order. Weights for any order come from the Taylor expansions. A
-step may be cut into ``substeps``: the network is bound to no time step.
+and near an end the one-sided difference of the same order. Weights for any order come from the Taylor expansions; of
+order 1 it is the forward difference, which Euler's step undoes exactly: then the network gives the change to the next
+state. A step may be cut into ``substeps``: the network is bound to no time step.
 
 Deviations: the second and the last but one state of a trajectory have differences that reach one state beyond them,
 where the authors' code takes one-sided ones; rates are normalised to mean 0 and standard deviation 1 a channel.
@@ -46,7 +47,7 @@ class Rate(Stepper):
         normalizer: Of states, and of rates.
         positions: Append coordinates to what the network sees.
         order: Of the differences in time; a window of training needs ``order`` states after its first.
-        frames: Whose rates training learns: ``centre``, of the middle state of a window; ``all``, of every state,
+        frames: Whose rates training learns: ``centre``, of the middle state of a window, the earlier of two; ``all``, of every state,
             those at its ends from one-sided differences: for windows that are whole trajectories.
         integrator: ``euler``, ``ab2``, ``heun`` or ``rk4``, see :mod:`sciml.operator.stepper.integrator`.
         substeps: Steps of the integrator from one state to the next.
@@ -139,7 +140,7 @@ class Rate(Stepper):
                 f"operator.stepper.order is {self.order}: that takes {self.order} states after an input, and there"
                 f" are {n - 1}; set operator.dataset.steps={self.order}"
             )
-        chosen = [n // 2] if self.frames == "centre" else list(range(n))
+        chosen = [(n - 1) // 2] if self.frames == "centre" else list(range(n))
         states = [window[:, j] for j in chosen]
         rates = [torch.einsum("j,nj...->n...", difference(n, j, self.order).to(u) / self.dt, window) for j in chosen]
         return torch.cat(states), torch.cat(rates)

@@ -96,6 +96,13 @@ def test_targets_are_rates_in_units_of_time_at_the_states_they_are_paired_with(f
     assert (rates - states @ A.mT).abs().max() > 1e-10  # of order 4, not exact
 
 
+def test_forward_differences_and_euler_give_the_next_state_itself() -> None:
+    u, target = Oscillator(states=2).splits()["train"].whole()
+    states, rates = exact(order=1).pairs(u, target)
+    torch.testing.assert_close(states, u)
+    torch.testing.assert_close(INTEGRATORS["euler"].step(lambda _: rates, states, DT, None)[0], target[:, 0])
+
+
 def test_the_loss_is_that_of_rates_and_vanishes_for_the_exact_one() -> None:
     data = Oscillator(dt=0.01)
     u, target = data.splits()["train"].whole()
