@@ -47,8 +47,8 @@ class Rate(Stepper):
         normalizer: Of states, and of rates.
         positions: Append coordinates to what the network sees.
         order: Of the differences in time; a window of training needs ``order`` states after its first.
-        frames: Whose rates training learns: ``centre``, of the middle state of a window, the earlier of two; ``all``, of every state,
-            those at its ends from one-sided differences: for windows that are whole trajectories.
+        frames: Whose rates training learns: ``centre``, of the middle state of a window, the earlier of two; ``all``,
+            of every state, those at its ends from one-sided differences: for windows that are whole trajectories.
         integrator: ``euler``, ``ab2``, ``heun`` or ``rk4``, see :mod:`sciml.operator.stepper.integrator`.
         substeps: Steps of the integrator from one state to the next.
 
