@@ -98,6 +98,7 @@ class Pinn(Trained):
         self.backward_passes, self.steps = 0, 0
         self._evaluations = torch.zeros((), dtype=torch.float64)  # of all ranks, not yet counted
         self._alarms: list[str] = []
+        self._trained_on: Tensor | None = None  # the interior points before they last moved
         self._version = 0
         self._generator, self._generator_state = stream("pinn/collocation"), None
         # Drawn from streams of their own, so that the held-out points are the same in every run.
@@ -191,9 +192,10 @@ class Pinn(Trained):
         """Let the points move, where they do, and count the step."""
         self.steps += 1
         if self.steps % self.collocation.every:
+            self._trained_on = None
             return
         interior = self.problem.interior
-        points = self.points[interior]
+        points = self._trained_on = self.points[interior]
         if magnitude is None:
             with torch.no_grad():
                 magnitude = magnitude_of(self.problem.residuals(self.jet, {interior: points})[interior])
@@ -368,10 +370,12 @@ class Pinn(Trained):
 
     def _check_generalisation(self) -> list[str]:
         interior, jet = self.problem.interior, self._jet()
+        # Points that moved after the last step are no training points: no step was taken at them.
+        points = self.points[interior] if self._trained_on is None else self._trained_on
         with torch.no_grad():
             trained, unseen = (
-                float(self.problem.residuals(jet, {interior: x[interior]})[interior].square().mean())
-                for x in (self.points, self.held_out)
+                float(self.problem.residuals(jet, {interior: x})[interior].square().mean())
+                for x in (points, self.held_out[interior])
             )
         if unseen <= ALARM * trained:
             return []

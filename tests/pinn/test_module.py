@@ -174,6 +174,23 @@ def test_says_when_the_equation_holds_at_the_training_points_only(failing: bool)
         assert module.warnings() == []
 
 
+@pytest.mark.parametrize("steps", [3, 4])
+def test_points_that_move_after_the_last_step_were_not_trained_on(steps: int) -> None:
+    class Leap(Collocation):
+        def forward(self, problem, jet, points, residual, generator):
+            return problem.draw(len(points), generator).to(points)
+
+    module = build(collocation=Leap(every=3))
+    trained_on = module.points["residual"]
+    for step in range(steps):
+        if step == 3:
+            trained_on = module.points["residual"]
+        module.losses()
+    module.network = BetweenThePoints(trained_on)
+    module.on_fit_end()
+    assert len(module.warnings()) == 1
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
