@@ -174,7 +174,6 @@ def test_a_table_without_an_exact_row_says_why(tmp_path):
     assert "no ceiling: labels are all there is" in list(render.above(report))
 
 
-
 def test_files_that_are_not_there_or_no_yaml_are_named(where):
     with pytest.raises(
         UsageError, match=r"^there is no table doe2020x/mian; did you mean doe2020x/main\?\navailable: doe"

@@ -36,9 +36,9 @@ class Inverse(LightningModule):
 
     Metrics, means over problems: ``rel_l2_sample`` and ``rel_l2_mean`` (relative L2 error of one sample and
     of the mean of the samples), ``coverage_50`` and ``coverage_90``, ``crps``, ``spread_skill``, and, where prior and
-    measurement allow the exact posterior, ``mean_error_sd``, ``variance_ratio``, its distance from 1 ``variance_error``,
-    and ``sliced_wasserstein``, between as many samples of both, entries in units of the posterior's standard deviation
-    (see :mod:`sciml.diffusion.calibration`).
+    measurement allow the exact posterior, ``mean_error_sd``, ``variance_ratio``, its distance from 1
+    ``variance_error``, and ``sliced_wasserstein``, between as many samples of both, entries in units of the posterior's
+    standard deviation (see :mod:`sciml.diffusion.calibration`).
 
     Args:
         shape: Shape of one field, ``(*grid, channels)``; slots refer to it.

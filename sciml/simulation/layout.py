@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from sciml.data.hdf5 import opened
 from sciml.errors import RunError, UsageError
 
 if TYPE_CHECKING:
@@ -120,23 +121,6 @@ def _checksum(file: h5py.File) -> str:
         for first in range(0, len(data), rows):
             total.update(np.ascontiguousarray(data[first : first + rows]).data)
     return total.hexdigest()
-
-
-def opened(path: Path) -> h5py.File:
-    """An HDF5 file, to be read and closed.
-
-    Raises:
-        UsageError: There is none, or it is damaged.
-    """
-    import h5py
-
-    if not path.is_file():
-        raise UsageError(f"there is no file {path}")
-    try:
-        return h5py.File(path, "r")
-    except OSError as error:
-        reason = str(error).partition("(")[2].rstrip(")") or str(error)
-        raise UsageError(f"{path} cannot be read as HDF5: {reason}") from error
 
 
 def contents(path: Path) -> tuple[dict[str, Any], dict[str, str]]:

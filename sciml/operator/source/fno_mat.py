@@ -20,10 +20,10 @@ from typing import Any, final
 
 import numpy as np
 
+from sciml.data.hdf5 import opened
 from sciml.errors import UsageError
 from sciml.operator.source.array import View
 from sciml.operator.source.base import Recording, Source
-from sciml.operator.source.hdf5 import opened
 
 
 @final

@@ -20,10 +20,11 @@ from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
 
+from sciml.data.hdf5 import opened
 from sciml.errors import UsageError
 from sciml.operator.source.array import Joined, Stacked, View
 from sciml.operator.source.base import Array, Recording, Source
-from sciml.operator.source.hdf5 import coordinate, dataset, opened, where
+from sciml.operator.source.hdf5 import coordinate, dataset, where
 
 if TYPE_CHECKING:
     import h5py
