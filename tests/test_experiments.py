@@ -79,6 +79,7 @@ ATTRIBUTED = {
     "pinn.problem.grid.x": "6",
     "pinn.problem.grid.t": "5",
     "operator.dataset.n_train": "8",
+    "operator.dataset.n_test": "5",
     "operator.batch_size": "4",
 }
 

@@ -31,7 +31,10 @@ def options(slot: str) -> list[str]:
 
 def build(slot: str, name: str, **smaller: int) -> Any:
     """What a config makes; ``smaller`` replaces those of its values that it has."""
-    config = OmegaConf.load(CONF / slot / f"{name}.yaml")
+    config: Any = OmegaConf.load(CONF / slot / f"{name}.yaml")
+    for base in config.pop("defaults", []):  # a variant of another file
+        if base != "_self_":
+            config = OmegaConf.merge(OmegaConf.load(CONF / slot / f"{base}.yaml"), config)
     return instantiate(config, _convert_="all", **{key: value for key, value in smaller.items() if key in config})
 
 

@@ -53,7 +53,7 @@ class HeatDataset(Dataset):
     ) -> None:
         self.in_channels = self.out_channels = 1
         self.grid, self.periodic = (points,), (True,)
-        self.equation, self.dt, self.steps, self.seed = Heat(nu=nu), dt, steps, seed
+        self.equation, self.dt, self._dt, self.steps, self.seed = Heat(nu=nu), dt, dt, steps, seed
         self.sizes = {"train": n_train, "val": n_val, "test": n_test}
         self.law = {"modes": modes, "alpha": alpha, "tau": tau}
         time = {"nu": nu, "dt": dt, "steps": steps}
@@ -74,8 +74,8 @@ class HeatDataset(Dataset):
     def _fields(self, split: str, points: int, steps: int) -> Split:
         generator = stream(f"heat/{split}", self.seed)
         u0 = periodic_field(self.sizes[split], points, **self.law, generator=generator)
-        states = [self.equation.solve(u0, (k + 1) * self.dt) for k in range(steps)]
+        states = [self.equation.solve(u0, (k + 1) * self._dt) for k in range(steps)]
         return Split(u0[..., None].float(), torch.stack(states, dim=1)[..., None].float())
 
     def reference(self, u: Tensor) -> Tensor:
-        return self.equation.solve(u.squeeze(-1).double(), self.dt).to(u.dtype)[..., None]
+        return self.equation.solve(u.squeeze(-1).double(), self._dt).to(u.dtype)[..., None]
