@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from lightning.pytorch import LightningModule
 
 from sciml.operator.base import Dataset
-from sciml.operator.evaluation import Scores, error_figure, evaluate, metrics
+from sciml.operator.evaluation import Scores, error_figures, evaluate, metrics
 from sciml.operator.predictor import Predictor
 from sciml.operator.rollout.autoregressive import Autoregressive
 
@@ -44,5 +44,5 @@ class Baseline(LightningModule):
         self.log_dict(metrics(self._scores), batch_size=1)
 
     def figures(self) -> dict[str, Figure]:
-        """Error against step of every test."""
-        return {"error_by_step": error_figure(self._scores)}
+        """Errors of every test."""
+        return error_figures(self._scores)

@@ -142,15 +142,36 @@ def metrics(scores: dict[str, Scores]) -> dict[str, Tensor]:
     }
 
 
-def error_figure(scores: dict[str, Scores]) -> Figure:
-    """Error against step, one line for each test split."""
+def error_figures(scores: dict[str, Scores]) -> dict[str, Figure]:
+    """Errors of all tests: over the examples, and where there are several states, against the step."""
+    found = {"error_of_examples": _error_of_examples(scores)}
+    if any(score.relative.shape[1] > 1 for score in scores.values()):
+        found["error_by_step"] = _error_by_step(scores)
+    return found
+
+
+def _error_of_examples(scores: dict[str, Scores]) -> Figure:
+    """Errors of the first state in order, one line for each test split: how far the worst are from the median."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(5, 3.5), layout="constrained")
+    axes = figure.add_subplot(xlabel="share of examples", ylabel="relative L2 error of the first state", yscale="log")
+    for split, score in scores.items():
+        error = score.relative[:, 0].sort().values
+        axes.plot(torch.linspace(0, 1, len(error)).numpy(), error.numpy(), label=split)
+    axes.legend()
+    return figure
+
+
+def _error_by_step(scores: dict[str, Scores]) -> Figure:
+    """Mean error against step, one line for each test split."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(5, 3.5), layout="constrained")
     axes = figure.add_subplot(xlabel="step", ylabel="relative L2 error", yscale="log")
-    for split, found in scores.items():
-        error = found.relative.mean(0)
-        axes.plot(range(1, len(error) + 1), error, marker=".", label=split)
+    for split, score in scores.items():
+        error = score.relative.mean(0)
+        axes.plot(range(1, len(error) + 1), error.numpy(), marker=".", label=split)
     axes.legend()
     return figure
 
@@ -177,8 +198,11 @@ def field_figure(u: Tensor, prediction: Tensor, target: Tensor) -> Figure:
     for i, (name, field) in enumerate(panels.items(), start=1):
         middle = field if field.ndim == 2 else field[..., field.shape[-1] // 2]
         axes = figure.add_subplot(1, 4, i, title=name)
-        image = axes.imshow(middle.cpu().numpy().T, origin="lower")
+        image = axes.imshow(middle.cpu().numpy().T, origin="lower", cmap="RdBu_r" if name == "error" else "viridis")
         if name in ("truth", "prediction"):
             image.set_clim(low, high)
+        elif name == "error":  # white is none
+            largest = float(middle.abs().max())
+            image.set_clim(-largest, largest)
         figure.colorbar(image, ax=axes)
     return figure

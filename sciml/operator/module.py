@@ -21,7 +21,7 @@ from sciml.data.normalizer import Normalizer
 from sciml.data.stream import stream
 from sciml.errors import ConfigError
 from sciml.operator.base import Augmentation, Dataset, Loss, Rollout, Split
-from sciml.operator.evaluation import Scores, error_figure, evaluate, field_figure, metrics
+from sciml.operator.evaluation import Scores, error_figures, evaluate, field_figure, metrics
 from sciml.operator.stepper.base import Stepper
 from sciml.parallel import check_network, check_rows, ranks
 from sciml.trained import Trained, check_slots
@@ -187,12 +187,12 @@ class Operator(Trained):
         return {"network_evaluations": self._count()}
 
     def figures(self) -> dict[str, Figure]:
-        """Error against step of every test, and one example of the first."""
+        """Errors of every test, and one example of the first."""
         split = self.split("test")
         u, target = split.take(slice(0, 1), self.device)
         with torch.no_grad(), self.average.applied():
             prediction = self.rollout(self.stepper.start(), u, split.steps)
         return {
-            "error_by_step": error_figure(self._scores),
+            **error_figures(self._scores),
             "example": field_figure(u[0], prediction[0, -1], target[0, -1]),
         }

@@ -54,7 +54,7 @@ def test_the_baseline_experiment_reaches_rounding_error_also_on_a_finer_grid() -
     for name in ("rel_l2_rollout", "rel_l2_last", "rel_l2_rollout_fine", "rel_l2_last_fine"):
         assert found[name] < 1e-4
     assert module.cost() == {"network_evaluations": 500 * 32}
-    assert set(module.figures()) == {"error_by_step", "example"}
+    assert set(module.figures()) == {"error_of_examples", "error_by_step", "example"}
 
 
 def test_a_resumed_run_is_bit_identical_to_an_uninterrupted_one(tmp_path: Path) -> None:
