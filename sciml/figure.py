@@ -57,5 +57,30 @@ def heatmaps(
     return figure
 
 
+def images(fields: dict[str, Tensor], *, alike: Sequence[str] = (), signed: Sequence[str] = ()) -> Figure:
+    """Fields on grids of two axes side by side, each on a colour scale of its own unless said otherwise.
+
+    Args:
+        fields: Values ``(horizontal, vertical)`` by title.
+        alike: Titles that share the scale of the first of them.
+        signed: Titles whose scale is symmetric around zero, which is white.
+
+    Returns:
+        One row of panels.
+    """
+    figure = Figure(figsize=(3 * len(fields), 2.8), layout="constrained")
+    for panel, (title, field) in zip(figure.subplots(1, len(fields), squeeze=False)[0], fields.items(), strict=True):
+        values = _array(field)
+        image = panel.imshow(values.T, origin="lower", cmap="RdBu_r" if title in signed else "viridis")
+        if title in alike:
+            first = _array(fields[alike[0]])
+            image.set_clim(first.min(), first.max())
+        elif title in signed:
+            image.set_clim(-abs(values).max(), abs(values).max())
+        figure.colorbar(image, ax=panel)
+        panel.set(title=title)
+    return figure
+
+
 def _array(values: Tensor) -> np.ndarray:
     return values.detach().cpu().double().numpy()

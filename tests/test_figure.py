@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from sciml.figure import heatmaps
+from sciml.figure import heatmaps, images
 
 
 def test_heatmaps() -> None:
@@ -28,3 +28,13 @@ def test_heatmaps() -> None:
     assert images[0].origin == "lower"
     assert images[0].get_extent() == [0.0, 1.0, 0.0, 6.0]
     assert panels[2].collections[0].get_offsets().tolist() == [[0.5, 3.0]]
+
+
+def test_images_share_a_scale_or_are_symmetric_around_zero_as_asked() -> None:
+    fields = {"truth": torch.tensor([[0.0, 2.0], [1.0, 1.0]]), "guess": torch.full((2, 2), 5.0)}
+    figure = images(
+        {**fields, "error": torch.tensor([[-3.0, 1.0], [0.0, 0.0]])}, alike=("truth", "guess"), signed=("error",)
+    )
+    shown = [panel.images[0] for panel in figure.axes if panel.images]
+    assert [image.get_clim() for image in shown] == [(0, 2), (0, 2), (-3, 3)]
+    assert shown[0].get_array()[1, 0] == 2.0  # the second index goes up

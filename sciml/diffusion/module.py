@@ -18,6 +18,7 @@ from sciml.diffusion.calibration import (
     spread_skill,
     variance_ratio,
 )
+from sciml.diffusion.figure import posterior_figure
 from sciml.errors import ConfigError
 from sciml.metric import relative_l2_each
 
@@ -118,6 +119,8 @@ class Inverse(LightningModule):
             found["sliced_wasserstein"] = self._distance(x, y, variance)
         if not self._example:
             self._example = {"truth": truth[0], "mean": mean[0], "std": x[0].std(0)}
+            if isinstance(self.measurement, LinearMeasurement):
+                self._example["seen"] = self.measurement.transpose(y[:1])[0]
         return found
 
     def _solve(self, y: Tensor, generator: torch.Generator) -> Tensor:
@@ -155,15 +158,5 @@ class Inverse(LightningModule):
         return [] if self._comparable else ["no exact posterior: mean_error_sd and variance_ratio are missing"]
 
     def figures(self) -> dict[str, Figure]:
-        """The first problem: truth, mean of the samples, and two standard deviations around it."""
-        from matplotlib.figure import Figure
-
-        figure = Figure(figsize=(6, 3.5), layout="constrained")
-        axes = figure.add_subplot(xlabel="entry", ylabel="x", title="first problem")
-        truth, mean, std = (self._example[name].flatten().cpu() for name in ("truth", "mean", "std"))
-        entries = torch.arange(len(truth))
-        axes.fill_between(entries, mean - 2 * std, mean + 2 * std, alpha=0.3, label="mean of samples ± 2 sd")
-        axes.plot(entries, mean)
-        axes.plot(entries, truth, "k--", label="truth")
-        axes.legend()
-        return {"posterior": figure}
+        """The first problem: truth, what was measured, mean and spread of the samples, error."""
+        return {"posterior": posterior_figure(**{name: part.cpu() for name, part in self._example.items()})}

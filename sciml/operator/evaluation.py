@@ -180,6 +180,8 @@ def field_figure(u: Tensor, prediction: Tensor, target: Tensor) -> Figure:
     """One example: input, truth, prediction and error of its last state, first channel; ``(*grid, channels)`` each."""
     from matplotlib.figure import Figure
 
+    from sciml.figure import images
+
     panels = {
         "input": u[..., 0],
         "truth": target[..., 0],
@@ -193,16 +195,5 @@ def field_figure(u: Tensor, prediction: Tensor, target: Tensor) -> Figure:
             axes.plot(panels[name].cpu().numpy(), label=name)
         axes.legend()
         return figure
-    figure = Figure(figsize=(12, 3), layout="constrained")
-    low, high = float(target[..., 0].min()), float(target[..., 0].max())
-    for i, (name, field) in enumerate(panels.items(), start=1):
-        middle = field if field.ndim == 2 else field[..., field.shape[-1] // 2]
-        axes = figure.add_subplot(1, 4, i, title=name)
-        image = axes.imshow(middle.cpu().numpy().T, origin="lower", cmap="RdBu_r" if name == "error" else "viridis")
-        if name in ("truth", "prediction"):
-            image.set_clim(low, high)
-        elif name == "error":  # white is none
-            largest = float(middle.abs().max())
-            image.set_clim(-largest, largest)
-        figure.colorbar(image, ax=axes)
-    return figure
+    middle = {name: field if field.ndim == 2 else field[..., field.shape[-1] // 2] for name, field in panels.items()}
+    return images(middle, alike=("truth", "prediction"), signed=("error",))
