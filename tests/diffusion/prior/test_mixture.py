@@ -40,6 +40,9 @@ def test_the_exact_posterior_is_that_of_importance_sampling() -> None:
     mean = weights @ flat
     variance = weights @ (flat - mean).square()
     posterior = prior.exact(points, y)
+    likelihood = Normal(prior.means[:, points.index], math.hypot(0.8, 0.5)).log_prob(y).sum(1)  # independent entries
+    expected = (prior.weights.log() + likelihood).softmax(0)
+    torch.testing.assert_close(posterior.weights[0], expected)  # type: ignore[attr-defined]
     torch.testing.assert_close(posterior.mean.flatten(), mean, atol=0.02, rtol=0)
     torch.testing.assert_close(posterior.variance.flatten(), variance, atol=0.02, rtol=0)
     drawn = prior.exact(points, y.repeat(40_000, 1)).sample(stream("draw", 0)).flatten(1)

@@ -77,6 +77,20 @@ def test_without_its_weight_song2022_is_the_ancestral_sampler_of_another_stream(
         Song2022(weight=2)
 
 
+def test_a_step_of_song2022_projects_onto_noisy_observations_first() -> None:
+    found = solve(Song2022(weight=1.0, steps=2, sigma_min=1.0, sigma_max=4.0))
+    generator = stream("solver", 0)
+    x = 4.0 * normal((5, *SHAPE), generator, Y)
+    for sigma, following in ((4.0, 1.0), (1.0, 0.0)):
+        x = x.clone()
+        x.flatten(1)[:, POINTS.index] = Y + sigma * POINTS(normal((5, *SHAPE), generator, Y))
+        mean, keep = PRIOR.posterior(x, sigma).mean, (following / sigma) ** 2
+        x = mean + keep * (x - mean)
+        if following:
+            x = x + following * math.sqrt(1 - keep) * normal((5, *SHAPE), generator, Y)
+    torch.testing.assert_close(found, x)
+
+
 def test_projections_end_on_the_observations() -> None:
     torch.testing.assert_close(POINTS(solve(MCG(steps=5))), Y)
     assert (POINTS(solve(Song2022(steps=5))) - Y).abs().max() < 0.1
