@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterable
 import torch
 from torch import Tensor, nn
 
+from sciml.network.axes import interpolate
+
 Chunks = Callable[[], Iterable[Tensor]]  # called once a pass: the data need not lie in memory
 
 
@@ -105,6 +107,4 @@ class NoNormalizer(Normalizer):
 
 
 def _resampled(x: Tensor, grid: tuple[int, ...]) -> Tensor:
-    mode = {1: "linear", 2: "bilinear", 3: "trilinear"}[len(grid)]
-    moved = x.movedim(-1, 0)[None]
-    return nn.functional.interpolate(moved, size=grid, mode=mode, align_corners=True)[0].movedim(0, -1)
+    return interpolate(x.movedim(-1, 0)[None], grid)[0].movedim(0, -1)

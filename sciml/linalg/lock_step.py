@@ -22,8 +22,10 @@ def conjugate_gradients(
     *,
     rtol: float,
     iterations: int,
+    x: Tensor | None = None,
+    must_converge: bool = True,
 ) -> tuple[Tensor, Tensor]:
-    """Solve A x = b from x = 0.
+    """Solve A x = b.
 
     Args:
         apply: A, on ``(n, ...)``; may write to the same memory each time.
@@ -31,6 +33,8 @@ def conjugate_gradients(
         b: Right sides ``(n, ...)``, contiguous.
         rtol: Each residual ends below this part of the norm of its b.
         iterations: Allowed.
+        x: Where to begin ``(n, ...)``; zero by default.
+        must_converge: Whether a residual that is still larger after them is an error; else what was found is returned.
 
     Returns:
         Solutions ``(n, ...)``, and the iterations that each took ``(n,)``.
@@ -38,7 +42,7 @@ def conjugate_gradients(
     Raises:
         RunError: Some residual is still larger after that many iterations.
     """
-    x, r = torch.zeros_like(b), b.clone()
+    x, r = (torch.zeros_like(b), b.clone()) if x is None else (x.clone(), b - apply(x))
     goal = rtol**2 * _dot(b, b)
     taken = torch.zeros(len(b), dtype=torch.long, device=b.device)
     open_ = _dot(r, r) > goal
@@ -56,7 +60,7 @@ def conjugate_gradients(
         r.addcmul_(step, q, value=-1)
         taken += open_.flatten()
         open_ &= ~(_dot(r, r) <= goal)  # a NaN stays open
-    if bool(open_.any()):
+    if must_converge and bool(open_.any()):
         left = float((_dot(r, r) / _dot(b, b)).max().sqrt())
         raise RunError(f"conjugate gradients left {left:.1e} of the right side after {iterations} iterations")
     return x, taken

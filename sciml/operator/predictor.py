@@ -6,9 +6,10 @@ from abc import ABC, abstractmethod
 from typing import final
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from sciml.errors import ConfigError
+from sciml.network.axes import interpolate
 from sciml.operator.base import Dataset, FieldMap, Split
 
 
@@ -107,8 +108,7 @@ def resampled(u: Tensor, grid: tuple[int, ...], periodic: tuple[bool, ...]) -> T
         if closed:  # the end point that such a grid leaves out
             u = torch.cat([u, u.narrow(axis, 0, 1)], dim=axis)
     size = [n + closed for n, closed in zip(grid, periodic, strict=True)]
-    mode = {1: "linear", 2: "bilinear", 3: "trilinear"}[len(size)]
-    found = nn.functional.interpolate(u.movedim(-1, 1), size=size, mode=mode, align_corners=True).movedim(1, -1)
+    found = interpolate(u.movedim(-1, 1), size).movedim(1, -1)
     for axis, n in enumerate(grid, start=1):
         found = found.narrow(axis, 0, n)
     return found

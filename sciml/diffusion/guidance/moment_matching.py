@@ -17,13 +17,14 @@ from __future__ import annotations
 
 from typing import ClassVar, final
 
+import torch
 from torch import Tensor
 
 from sciml.diffusion.base import Denoiser, Guidance, Measurement, Prior
 from sciml.diffusion.conditioning import Conditioning
 from sciml.diffusion.linear import linear
 from sciml.errors import RunError
-from sciml.linalg.conjugate_gradient import conjugate_gradient
+from sciml.linalg.lock_step import conjugate_gradients
 
 
 @final
@@ -56,7 +57,8 @@ class MomentMatching(Guidance):
             def system(w: Tensor) -> Tensor:
                 return a(covariance.matvec(a.adjoint(w))) + a.noise_std**2 * w
 
-            weights = conjugate_gradient(system, y - a(mean), iterations=self.iterations, tolerance=self.tolerance)
+            limits = {"rtol": self.tolerance, "iterations": self.iterations, "must_converge": False}
+            weights, _ = conjugate_gradients(system, torch.clone, y - a(mean), **limits)
             return mean + covariance.matvec(a.adjoint(weights))
 
         return denoise

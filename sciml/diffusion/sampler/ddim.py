@@ -61,7 +61,12 @@ class DDIM(Levelled):
 
 def renoise(denoised: Tensor, x: Tensor, sigma: float, following: float, eta: float, generator: Generator) -> Tensor:
     """One step to the noise level ``following`` from a state ``x`` at ``sigma`` and a guess of what lies under it."""
-    drawn = eta * following * math.sqrt(max(0.0, 1 - (following / sigma) ** 2))
-    kept = math.sqrt(max(0.0, following**2 - drawn**2)) / sigma
+    kept, drawn = shares(sigma, following, eta)
     x = denoised + kept * (x - denoised)
     return x + drawn * normal(tuple(x.shape), generator, x) if drawn else x
+
+
+def shares(sigma: float, following: float, eta: float) -> tuple[float, float]:
+    """What a step keeps of the noise in a state, and the standard deviation of what it draws; see above."""
+    drawn = eta * following * math.sqrt(max(0.0, 1 - (following / sigma) ** 2))
+    return math.sqrt(max(0.0, following**2 - drawn**2)) / sigma, drawn

@@ -17,17 +17,18 @@ the noise levels are those of Karras et al. (2022).
 
 from __future__ import annotations
 
-import math
 from typing import final
 
+import torch
 from torch import Generator, Tensor
 
 from sciml.data.stream import normal
 from sciml.diffusion.annealed import Annealed, Step
 from sciml.diffusion.base import Measurement, Prior
 from sciml.diffusion.linear import linear
+from sciml.diffusion.sampler.ddim import shares
 from sciml.errors import ConfigError
-from sciml.linalg.conjugate_gradient import conjugate_gradient
+from sciml.linalg.lock_step import conjugate_gradients
 
 
 @final
@@ -72,9 +73,11 @@ class DDS(Annealed):
 
         def step(x: Tensor, sigma: float, following: float) -> Tensor:
             mean = prior.posterior(x, sigma).mean
-            near = conjugate_gradient(normal_equations, identity * mean + back, mean, iterations=self.krylov)
-            drawn = self.eta * following * math.sqrt(max(0.0, 1 - (following / sigma) ** 2))
-            kept = math.sqrt(max(0.0, following**2 - drawn**2)) / sigma
+            right = identity * mean + back
+            near, _ = conjugate_gradients(
+                normal_equations, torch.clone, right, x=mean, rtol=0.0, iterations=self.krylov, must_converge=False
+            )
+            kept, drawn = shares(sigma, following, self.eta)
             return near + kept * (x - mean) + drawn * normal(tuple(x.shape), generator, x)
 
         return step
