@@ -15,7 +15,7 @@ from typing import ClassVar, NamedTuple, final
 import torch
 from torch import Tensor
 
-from sciml.errors import RunError
+from sciml.errors import ConfigError, RunError
 
 FieldMap = Callable[[Tensor], Tensor]
 
@@ -211,3 +211,20 @@ class Augmentation(ABC):
         Raises:
             ConfigError: The grid does not have the symmetry.
         """
+
+
+def check_states(dataset: Dataset, who: str) -> None:
+    """Refuse inputs that do not end in a state.
+
+    Args:
+        dataset: Whose inputs.
+        who: Needs them, for the message.
+
+    Raises:
+        ConfigError: They have not the channels.
+    """
+    if dataset.in_channels % dataset.out_channels:
+        raise ConfigError(
+            f"{who} needs inputs that hold whole states; {type(dataset).__name__} has {dataset.in_channels} input and"
+            f" {dataset.out_channels} output channels"
+        )

@@ -8,9 +8,8 @@ from typing import final
 import torch
 from torch import Tensor
 
-from sciml.errors import ConfigError
 from sciml.network.axes import interpolate
-from sciml.operator.base import Dataset, FieldMap, Split
+from sciml.operator.base import Dataset, FieldMap, Split, check_states
 
 
 class Predictor(ABC):
@@ -84,11 +83,7 @@ class Persistence(Predictor):
     """
 
     def __call__(self, dataset: Dataset, train: Split) -> FieldMap:
-        if dataset.in_channels % dataset.out_channels:
-            raise ConfigError(
-                f"predictor persistence needs inputs that hold whole states; {type(dataset).__name__} has"
-                f" {dataset.in_channels} input and {dataset.out_channels} output channels"
-            )
+        check_states(dataset, "predictor persistence")
         return lambda u: u[..., -dataset.out_channels :]
 
 

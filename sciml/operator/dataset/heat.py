@@ -6,7 +6,7 @@ Initial fields are Gaussian random fields with finitely many modes, every state 
 
 from __future__ import annotations
 
-from typing import final
+from typing import Any, final
 
 import torch
 from torch import Tensor
@@ -53,11 +53,11 @@ class HeatDataset(Dataset):
     ) -> None:
         self.in_channels = self.out_channels = 1
         self.grid, self.periodic = (points,), (True,)
-        self.equation, self.dt, self._dt, self.steps, self.seed = Heat(nu=nu), dt, dt, steps, seed
+        self.equation, self.dt, self.steps, self.seed = Heat(nu=nu), dt, steps, seed
         self.sizes = {"train": n_train, "val": n_val, "test": n_test}
         self.law = {"modes": modes, "alpha": alpha, "tau": tau}
         time = {"nu": nu, "dt": dt, "steps": steps}
-        self._settings = {"points": points, **self.law, **time, "sizes": self.sizes, "seed": seed}
+        self._settings: dict[str, Any] = {"points": points, **self.law, **time, "sizes": self.sizes, "seed": seed}
 
     def splits(self) -> dict[str, Split]:
         return stored("heat", self._settings, self._make, version=1)
@@ -74,8 +74,8 @@ class HeatDataset(Dataset):
     def _fields(self, split: str, points: int, steps: int) -> Split:
         generator = stream(f"heat/{split}", self.seed)
         u0 = periodic_field(self.sizes[split], points, **self.law, generator=generator)
-        states = [self.equation.solve(u0, (k + 1) * self._dt) for k in range(steps)]
+        states = [self.equation.solve(u0, (k + 1) * self._settings["dt"]) for k in range(steps)]
         return Split(u0[..., None].float(), torch.stack(states, dim=1)[..., None].float())
 
     def reference(self, u: Tensor) -> Tensor:
-        return self.equation.solve(u.squeeze(-1).double(), self._dt).to(u.dtype)[..., None]
+        return self.equation.solve(u.squeeze(-1).double(), self._settings["dt"]).to(u.dtype)[..., None]

@@ -13,8 +13,7 @@ from typing import final
 from torch import Tensor
 
 from sciml.data.normalizer import Normalizer
-from sciml.errors import ConfigError
-from sciml.operator.base import Dataset, FieldMap, Split
+from sciml.operator.base import Dataset, FieldMap, Split, check_states
 from sciml.operator.stepper.base import NetworkFactory, Stepper, chunks
 
 
@@ -41,7 +40,7 @@ class Difference(Stepper):
         positions: bool = False,
     ) -> None:
         super().__init__(network, dataset, normalizer, positions=positions)
-        check_states(dataset, "difference")
+        check_states(dataset, "operator.stepper difference")
         self.channels = dataset.out_channels
 
     def fit(self, train: Split) -> None:
@@ -54,19 +53,6 @@ class Difference(Stepper):
     def predict(self, u: Tensor) -> Tensor:
         """Physical inputs ``(n, *grid, in_channels)`` to states ``(n, *grid, out_channels)``."""
         return u[..., -self.channels :] + self.output.decode(self.network(self.encode(u)))
-
-
-def check_states(dataset: Dataset, name: str) -> None:
-    """Refuse inputs that do not end in a state.
-
-    Raises:
-        ConfigError: They have not the channels.
-    """
-    if dataset.in_channels % dataset.out_channels:
-        raise ConfigError(
-            f"operator.stepper {name} needs inputs that hold whole states; this dataset has {dataset.in_channels} input"
-            f" and {dataset.out_channels} output channels"
-        )
 
 
 def fit_changes(normalizer: Normalizer, train: Split) -> None:

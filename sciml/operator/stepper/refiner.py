@@ -37,10 +37,10 @@ from torch import Generator, Tensor, nn
 from sciml.data.normalizer import Normalizer
 from sciml.data.stream import normal, stream
 from sciml.errors import ConfigError
-from sciml.operator.base import Dataset, FieldMap, Loss, Rollout, Split, feed
+from sciml.operator.base import Dataset, FieldMap, Loss, Rollout, Split, check_states, feed
 from sciml.operator.rollout.teacher_forced import TeacherForced
 from sciml.operator.stepper.base import NetworkFactory, Stepper, chunks
-from sciml.operator.stepper.difference import check_states, fit_changes
+from sciml.operator.stepper.difference import fit_changes
 
 
 @final
@@ -78,7 +78,7 @@ class Refiner(Stepper):
             raise ConfigError(f"operator.stepper.refinements is {refinements}; it must be at least 1")
         if not 0 < variance < 1:
             raise ConfigError(f"operator.stepper.variance is {variance}; it must be between 0 and 1")
-        check_states(dataset, "refiner")
+        check_states(dataset, "operator.stepper refiner")
         super().__init__(network, dataset, normalizer, positions=positions)
         self.channels, self.refinements, self.evaluations = dataset.out_channels, refinements, refinements + 1
         self.beta, self.alpha = schedule(refinements, variance)
