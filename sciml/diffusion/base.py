@@ -92,7 +92,37 @@ class Prior(nn.Module, ABC):
 
     @abstractmethod
     def sample(self, n: int, generator: Generator) -> Tensor:
-        """Independent draws from p(x) ``(n, *grid, channels)``; a learned prior gives data it was not fitted to."""
+        """Independent draws from p(x) ``(n, *grid, channels)``; a learned prior gives data it was not fitted to.
+
+        Raises:
+            ConfigError: There are not so many.
+        """
+
+    def examples(self, n: int, generator: Generator) -> Tensor:
+        """As many draws that a method may learn from; a learned prior gives data that it was fitted to.
+
+        Raises:
+            ConfigError: There are not so many.
+        """
+        return self.sample(n, generator)
+
+
+class Dataset(ABC):
+    """Fields to fit a prior to.
+
+    Attributes:
+        shape: Of one field, ``(*grid, channels)``.
+        names: Of the channels.
+        periodic: Of each axis of the grid.
+    """
+
+    shape: tuple[int, ...]
+    names: tuple[str, ...]
+    periodic: tuple[bool, ...]
+
+    @abstractmethod
+    def splits(self) -> dict[str, Tensor]:
+        """``train``, ``val`` and ``test``, each ``(n, *shape)`` in float32, without a field in common."""
 
 
 class Measurement(nn.Module, ABC):
@@ -196,3 +226,11 @@ class Solver(ABC):
         self, y: Tensor, measurement: Measurement, prior: Prior, shape: tuple[int, ...], generator: Generator
     ) -> Tensor:
         """Samples of ``shape`` ``(batch, *grid, channels)``, the i-th given the i-th row of ``y`` ``(batch, m)``."""
+
+
+class Score(ABC):
+    """A measure of how far an estimate is from the truth, beside the relative error of whole fields."""
+
+    @abstractmethod
+    def __call__(self, estimate: Tensor, truth: Tensor) -> dict[str, Tensor]:
+        """Numbers ``(problems,)`` by name, from ``(problems, *grid, channels)`` both."""

@@ -9,7 +9,7 @@ from lightning.pytorch import LightningModule
 from torch import Tensor
 
 from sciml.data.stream import normal, stream
-from sciml.diffusion.base import ExactPosterior, LinearMeasurement, Measurement, Prior, Solver
+from sciml.diffusion.base import ExactPosterior, LinearMeasurement, Measurement, Prior, Score, Solver
 from sciml.diffusion.calibration import (
     coverage,
     crps,
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 LEVELS = (0.5, 0.9)
+FEWEST = 19  # samples that have quantiles as far out as the 90 % interval
 DIRECTIONS = 128  # of the sliced Wasserstein distance
 
 
@@ -36,18 +37,20 @@ class Inverse(LightningModule):
     with that seed sees the same observations.
 
     Metrics, means over problems: ``rel_l2_sample`` and ``rel_l2_mean`` (relative L2 error of one sample and
-    of the mean of the samples), ``coverage_50`` and ``coverage_90``, ``crps``, ``spread_skill``, and, where prior and
-    measurement allow the exact posterior, ``mean_error_sd``, ``variance_ratio``, its distance from 1
-    ``variance_error``, and ``sliced_wasserstein``, between as many samples of both, entries in units of the posterior's
-    standard deviation (see :mod:`sciml.diffusion.calibration`).
+    of the mean of the samples), the same of a score under its names; with two samples or more ``crps`` and
+    ``spread_skill``, with 19 or more ``coverage_50`` and ``coverage_90``; and, where prior and measurement allow the
+    exact posterior and there are two samples, ``mean_error_sd``, ``variance_ratio``, its distance from 1
+    ``variance_error``, and ``sliced_wasserstein``, between as many samples of both, entries in units of the
+    posterior's standard deviation (see :mod:`sciml.diffusion.calibration`).
 
     Args:
         shape: Shape of one field, ``(*grid, channels)``; slots refer to it.
         prior: Knows p(x), and draws the truths.
         measurement: The forward model.
         solver: What is judged.
+        score: Errors beside those of whole fields.
         problems: Number of truths, each observed once.
-        samples: Posterior samples for each observation; at least 19, for the 90 % interval.
+        samples: Posterior samples for each observation.
         batch_size: Fields in one call of the solver; a call takes at least one whole problem.
     """
 
@@ -58,14 +61,16 @@ class Inverse(LightningModule):
         prior: Prior,
         measurement: Measurement,
         solver: Solver,
+        score: Score | None = None,
         problems: int = 32,
         samples: int = 64,
         batch_size: int = 2048,
     ) -> None:
         super().__init__()
-        if problems < 1 or samples < 19:
-            raise ConfigError(f"diffusion needs problems >= 1 and samples >= 19, not {problems} and {samples}")
+        if problems < 1 or samples < 1:
+            raise ConfigError(f"diffusion needs problems >= 1 and samples >= 1, not {problems} and {samples}")
         self.shape, self.prior, self.measurement, self.solver = tuple(shape), prior, measurement, solver
+        self.score = score
         self.problems, self.samples = problems, samples
         self.chunk = max(1, batch_size // samples)  # problems in one call
         self._seed = torch.initial_seed()
@@ -96,32 +101,41 @@ class Inverse(LightningModule):
         if self._comparable:
             found["mean_error_sd"] = found["mean_error_sd"].sqrt()  # the root of the mean, not the mean of roots
             found["variance_error"] = (found["variance_ratio"] - 1).abs()
-        spread, skill = torch.cat([part["spread_skill"] for part in parts]).mean(0)
-        found["spread_skill"] = (spread / skill).sqrt()
+        if "spread_skill" in found:  # the root of a ratio of means
+            spread, skill = torch.cat([part["spread_skill"] for part in parts]).mean(0)
+            found["spread_skill"] = (spread / skill).sqrt()
         self.log_dict(found, batch_size=1)
 
     def _judge(self, truth: Tensor, y: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
         """Metrics of some problems, each ``(problems,)``; the mean error is still squared."""
         x = self._solve(y, generator)
         mean = x.mean(1)
-        found = {
-            "rel_l2_sample": torch.stack([relative_l2_each(s, truth) for s in x.unbind(1)]).mean(0),
-            "rel_l2_mean": relative_l2_each(mean, truth),
-            "crps": crps(x, truth),
-            "spread_skill": spread_skill(x, truth),
-        }
-        found |= {f"coverage_{round(100 * level)}": coverage(x, truth, level) for level in LEVELS}
-        exact = self._exact(y)
+        of_samples = [self._errors(sample, truth) for sample in x.unbind(1)]
+        found = {f"{name}_sample": torch.stack([e[name] for e in of_samples]).mean(0) for name in of_samples[0]}
+        found |= {f"{name}_mean": error for name, error in self._errors(mean, truth).items()}
+        if self.samples > 1:
+            found |= {"crps": crps(x, truth), "spread_skill": spread_skill(x, truth)}
+        if self.samples >= FEWEST:
+            found |= {f"coverage_{round(100 * level)}": coverage(x, truth, level) for level in LEVELS}
+        exact = self._exact(y) if self.samples > 1 else None
         if exact is not None:
             variance = exact.variance.expand(mean.shape)
             found["mean_error_sd"] = mean_square_error(x, exact.mean, variance)
             found["variance_ratio"] = variance_ratio(x, variance)
             found["sliced_wasserstein"] = self._distance(x, y, variance)
         if not self._example:
-            self._example = {"truth": truth[0], "mean": mean[0], "std": x[0].std(0)}
+            self._example = {
+                "truth": truth[0],
+                "mean": mean[0],
+                "std": x[0].std(0, correction=min(1, self.samples - 1)),
+            }
             if isinstance(self.measurement, LinearMeasurement):
                 self._example["seen"] = self.measurement.transpose(y[:1])[0]
         return found
+
+    def _errors(self, estimate: Tensor, truth: Tensor) -> dict[str, Tensor]:
+        found = {"rel_l2": relative_l2_each(estimate, truth)}
+        return found if self.score is None else found | self.score(estimate, truth)
 
     def _solve(self, y: Tensor, generator: torch.Generator) -> Tensor:
         """Samples ``(problems, samples, *shape)``, with their cost counted."""

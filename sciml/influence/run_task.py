@@ -12,30 +12,23 @@ is every training with other weights, from there. Like is compared with like, an
 not how far the run still was from its end. ``decay`` is no part of most runs: it makes the optimum unique where the
 examples leave directions of parameter space almost free, and is best so small that it changes nothing else.
 
-Which run is meant, ``run``: a run folder, or a part of its path that fits only one; of several that differ in their
-seed only, the one with the seed of the attribution itself, so that one command, and one table, attributes run by run.
-The text enters the identity of the attribution. A folder names the attributed run's config and seed, which is all that
-its weights depend on (same machine and versions). Where that run is repeated with other code (``--force``), an
-attribution that was finished before is still found under its old name: repeat it with ``--force`` as well.
+Which run is meant: :mod:`sciml.finished`.
 """
 
 from __future__ import annotations
 
-import os
 from abc import abstractmethod
 from typing import Any, ClassVar
 
 import torch
 from lightning.pytorch import LightningModule
-from lightning.pytorch.utilities.seed import isolate_rng
 from torch import Tensor, nn
 
-from sciml.errors import RunError, UsageError
-from sciml.folder import OUTPUTS, find
+from sciml.errors import RunError
+from sciml.finished import finished
 from sciml.influence.base import Params, Task
 from sciml.influence.flat import unflatten
 from sciml.influence.gauss_newton import Problem, Result, minimise
-from sciml.run import load
 
 MOST_NUMBERS = 250_000_000  # in the Jacobian, 2 GB; several copies of it are alive at a time
 
@@ -43,39 +36,10 @@ MOST_NUMBERS = 250_000_000  # in the Jacobian, 2 GB; several copies of it are al
 def attributed(run: str, *, family: str, which: str = "last") -> LightningModule:
     """Rebuild the run that is asked about.
 
-    Args:
-        run: A folder, or a part of its path below the root of all runs; see above.
-        family: The family that it must be of.
-        which: Its ``last`` or its ``best`` weights.
-
-    Returns:
-        The module on the CPU in evaluation mode. The random generators are left as they were.
-
-    Raises:
-        UsageError: There is no such run or more than one, it has not finished, is of another family, has trained
-            nothing, or its weights are gone.
+    Arguments, result and errors are those of :func:`sciml.finished.finished`.
     """
-    folder = find(run, OUTPUTS.get(), seed=torch.initial_seed())
-    row = folder.read_row()
-    if row is None:
-        raise UsageError(f"run {folder.path} has not finished, so there is nothing to attribute: sciml resume it")
-    if row["family"] != family:
-        raise UsageError(
-            f"run {folder.path} is of the family {row['family']}: choose influence/task={row['family']}_run,"
-            f" or another run ({family}_run attributes {family} runs)"
-        )
-    if not (folder.last if which == "last" else folder.best).exists():
-        if row["cost"].get("steps", 0) == 0:
-            raise UsageError(
-                f"run {folder.path} trained nothing (experiment {row['experiment']}): nothing to attribute"
-            )
-        raise UsageError(
-            f"run {folder.path} has its row but not its weights ({which}.ckpt), which are not kept with the code:"
-            f" make them with `{row.get('command', 'sciml train ...')} --force`"
-        )
-    trusted = [package for package in os.environ.get("SCIML_TRUST", "").split(",") if package]
-    with isolate_rng():
-        return load(folder.path, which, trusted)
+    other = f"choose influence/task={{family}}_run, or another run ({family}_run attributes {family} runs)"
+    return finished(run, family=family, which=which, other=other)
 
 
 class RunTask(Task):

@@ -12,6 +12,7 @@ from sciml.diffusion.base import Measurement, Prior, Solver
 from sciml.diffusion.measurement.points import Points
 from sciml.diffusion.module import Inverse
 from sciml.diffusion.prior.gaussian import Gaussian
+from sciml.diffusion.score.channels import Channels
 from sciml.diffusion.solver.exact import Exact
 from sciml.errors import ConfigError
 
@@ -108,9 +109,22 @@ def test_without_an_exact_posterior_the_row_says_so() -> None:
     assert "no exact posterior" in module.warnings()[0]
 
 
-def test_too_few_samples_are_refused() -> None:
+def test_what_needs_more_samples_is_left_out() -> None:
     with pytest.raises(ConfigError, match="samples"):
-        inverse(Exact(), samples=10)
+        inverse(Exact(), samples=0)
+    errors = {"rel_l2_sample", "rel_l2_mean"}
+    assert set(run(inverse(Exact(), samples=1))) == errors
+    both = set(run(inverse(Exact(), samples=2)))
+    assert both > errors | {"crps", "spread_skill", "variance_ratio"}
+    assert not both & {"coverage_50", "coverage_90"}
+
+
+def test_a_score_is_taken_of_samples_and_of_their_mean() -> None:
+    score = Channels(names=["a"], middle={"a": 0.0})
+    found = run(inverse(Exact(), samples=4, score=score))
+    for kind in ("sample", "mean"):
+        assert found[f"rel_l2_a_{kind}"] == found[f"rel_l2_{kind}"]
+        assert 0 < found[f"error_rate_a_{kind}"] < 0.5
 
 
 @pytest.mark.parametrize("solver", ["exact", "unconditional"])

@@ -40,7 +40,7 @@ class LMMSE(Solver):
     def __call__(
         self, y: Tensor, measurement: Measurement, prior: Prior, shape: tuple[int, ...], generator: Generator
     ) -> Tensor:
-        x = prior.sample(self.pairs, stream("lmmse", self.seed))
+        x = prior.examples(self.pairs, stream("lmmse", self.seed))
         seen = measurement(x)
         flat, centred = x.flatten(1) - x.flatten(1).mean(0), seen - seen.mean(0)
         system = centred.T @ centred / (self.pairs - 1)
