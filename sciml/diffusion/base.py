@@ -173,11 +173,10 @@ class Sampler(ABC):
         order: Order of the global error in the step size, for a deterministic sampler of the
             probability-flow equation; None for one that draws noise along the way. Such a
             deterministic sampler draws one standard normal field and starts at ``sigma_max`` times it.
-        steps: Number of steps; ``sigma_max``: noise level of the start.
+        sigma_max: Noise level of the start.
     """
 
     order: ClassVar[int | None] = None
-    steps: int
     sigma_max: float
 
     @abstractmethod

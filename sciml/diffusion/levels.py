@@ -8,7 +8,8 @@ descendants are the same updates of the same numbers in either form.
 from __future__ import annotations
 
 import math
-from abc import ABC
+from abc import ABC, abstractmethod
+from typing import final
 
 import torch
 
@@ -16,48 +17,77 @@ from sciml.diffusion.base import Sampler
 from sciml.errors import ConfigError
 
 
-def noise_levels(steps: int, *, sigma_min: float, sigma_max: float, rho: float) -> list[float]:
-    """``steps + 1`` decreasing noise levels, the last one 0 (Karras et al. 2022, eq. 5)."""
-    ramp = torch.linspace(0, 1, steps, dtype=torch.float64)
-    top, bottom = sigma_max ** (1 / rho), sigma_min ** (1 / rho)
-    return [*((top + ramp * (bottom - top)) ** rho).tolist(), 0.0]
+class Levels(ABC):
+    """A falling sequence.
 
-
-def geometric_levels(steps: int, *, sigma_min: float, sigma_max: float) -> list[float]:
-    """``steps + 1`` decreasing noise levels in a geometric sequence, then 0 (Song et al. 2021, appendix C)."""
-    ramp = torch.linspace(math.log(sigma_max), math.log(sigma_min), steps, dtype=torch.float64)
-    return [*ramp.exp().tolist(), 0.0]
-
-
-def check_levels(steps: int, sigma_min: float, sigma_max: float) -> None:
-    """Refuse levels that do not fall.
+    Args:
+        steps: Number of steps N from one level to the next.
+        sigma_min: Last noise level above 0.
+        sigma_max: First noise level; far above the standard deviation of the data.
 
     Raises:
         ConfigError: There are fewer than two steps, or ``sigma_min`` is not between 0 and ``sigma_max``.
     """
-    if steps < 2 or not 0 < sigma_min < sigma_max:
-        raise ConfigError(
-            f"noise levels need steps >= 2 and 0 < sigma_min < sigma_max, not {steps}, {sigma_min}, {sigma_max}"
-        )
+
+    def __init__(self, *, steps: int, sigma_min: float, sigma_max: float) -> None:
+        if steps < 2 or not 0 < sigma_min < sigma_max:
+            raise ConfigError(
+                f"noise levels need steps >= 2 and 0 < sigma_min < sigma_max, not {steps}, {sigma_min}, {sigma_max}"
+            )
+        self.steps, self.sigma_min, self.sigma_max = steps, sigma_min, sigma_max
+
+    @final
+    def values(self) -> list[float]:
+        """``steps + 1`` levels from ``sigma_max`` down to ``sigma_min``, and 0."""
+        return [*self.between(self.sigma_max, self.sigma_min, self.steps), 0.0]
+
+    @abstractmethod
+    def between(self, top: float, bottom: float, n: int) -> list[float]:
+        """``n`` levels by the same law, ``top`` first and ``bottom`` last."""
+
+
+@final
+class Karras(Levels):
+    r"""Karras et al. (2022), *Elucidating the Design Space of Diffusion-Based Generative Models*, eq. 5:
+    :math:`\sigma^{1/\rho}` falls linearly.
+
+    Args:
+        rho: How strongly the levels crowd at the small end.
+        rest: As in :class:`Levels`.
+    """
+
+    def __init__(self, *, steps: int, sigma_min: float = 0.002, sigma_max: float = 80.0, rho: float = 7.0) -> None:
+        super().__init__(steps=steps, sigma_min=sigma_min, sigma_max=sigma_max)
+        self.rho = rho
+
+    def between(self, top: float, bottom: float, n: int) -> list[float]:
+        ramp = torch.linspace(0, 1, n, dtype=torch.float64)
+        first, last = top ** (1 / self.rho), bottom ** (1 / self.rho)
+        return ((first + ramp * (last - first)) ** self.rho).tolist()
+
+
+@final
+class Geometric(Levels):
+    """A geometric sequence (Song et al. 2021, *Score-Based Generative Modeling through Stochastic Differential
+    Equations*, appendix C).
+
+    Args:
+        rest: As in :class:`Levels`.
+    """
+
+    def __init__(self, *, steps: int, sigma_min: float = 0.01, sigma_max: float = 50.0) -> None:
+        super().__init__(steps=steps, sigma_min=sigma_min, sigma_max=sigma_max)
+
+    def between(self, top: float, bottom: float, n: int) -> list[float]:
+        return torch.linspace(math.log(top), math.log(bottom), n, dtype=torch.float64).exp().tolist()
 
 
 class Levelled(Sampler, ABC):
-    """A sampler on the noise levels of Karras et al. (2022), eq. 5.
+    """A sampler that goes from level to level.
 
     Args:
-        steps: Number of steps N.
-        sigma_min: Last noise level above 0.
-        sigma_max: First noise level; far above the standard deviation of the data.
-        rho: How strongly the levels crowd at the small end.
-
-    Raises:
-        ConfigError: There are fewer than two steps, or the levels do not fall.
+        levels: The noise levels.
     """
 
-    def __init__(self, *, steps: int = 18, sigma_min: float = 0.002, sigma_max: float = 80.0, rho: float = 7.0) -> None:
-        check_levels(steps, sigma_min, sigma_max)
-        self.steps, self.sigma_min, self.sigma_max, self.rho = steps, sigma_min, sigma_max, rho
-
-    def levels(self) -> list[float]:
-        """All noise levels, the last one 0."""
-        return noise_levels(self.steps, sigma_min=self.sigma_min, sigma_max=self.sigma_max, rho=self.rho)
+    def __init__(self, *, levels: Levels) -> None:
+        self.levels, self.sigma_max = levels, levels.sigma_max

@@ -40,6 +40,8 @@ def build(slot: str, choice: str | None = None, **parameters: Any) -> Any:
         parameters.setdefault("sensors", SENSORS)
     with initialize_config_module("sciml.conf", version_base="1.3"):
         config = compose("config", overrides).diffusion[slot]
+    if "steps" in parameters and "levels" in config:
+        config.levels.steps = parameters["steps"]
     known = {key: value for key, value in parameters.items() if key in config}
     return instantiate(config, **known, _convert_="all")
 

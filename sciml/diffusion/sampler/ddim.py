@@ -20,7 +20,7 @@ from torch import Generator, Tensor
 
 from sciml.data.stream import normal
 from sciml.diffusion.base import Prior, start
-from sciml.diffusion.levels import Levelled
+from sciml.diffusion.levels import Levelled, Levels
 from sciml.errors import ConfigError
 
 
@@ -30,7 +30,7 @@ class DDIM(Levelled):
 
     Args:
         eta: How much of the noise is drawn anew, from 0 to 1.
-        levels: As in :class:`~sciml.diffusion.levels.Levelled`.
+        levels: The noise levels.
 
     Raises:
         ConfigError: ``eta`` lies elsewhere.
@@ -39,20 +39,17 @@ class DDIM(Levelled):
     def __init__(
         self,
         *,
+        levels: Levels,
         eta: float,
-        steps: int = 100,
-        sigma_min: float = 0.002,
-        sigma_max: float = 80.0,
-        rho: float = 7.0,
     ) -> None:
-        super().__init__(steps=steps, sigma_min=sigma_min, sigma_max=sigma_max, rho=rho)
+        super().__init__(levels=levels)
         if not 0 <= eta <= 1:
             raise ConfigError(f"sampler.eta is {eta}; it must lie between 0 and 1")
         self.eta = eta
         self.order = None if eta else 1  # type: ignore[misc] # a sampler that draws noise has none
 
     def __call__(self, prior: Prior, shape: tuple[int, ...], generator: Generator) -> Tensor:
-        levels = self.levels()
+        levels = self.levels.values()
         x = start(prior, shape, levels[0], generator)
         for sigma, following in pairwise(levels):
             x = renoise(prior.posterior(x, sigma).mean, x, sigma, following, self.eta, generator)

@@ -29,7 +29,7 @@ class DPMpp2M(Levelled):
     order: ClassVar[int | None] = 2
 
     def __call__(self, prior: Prior, shape: tuple[int, ...], generator: Generator) -> Tensor:
-        levels = self.levels()
+        levels = self.levels.values()
         x = start(prior, shape, levels[0], generator)
         before, h_before = None, math.inf
         for sigma, following in pairwise(levels):

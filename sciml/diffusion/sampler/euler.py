@@ -24,7 +24,7 @@ class Euler(Levelled):
     order: ClassVar[int | None] = 1
 
     def __call__(self, prior: Prior, shape: tuple[int, ...], generator: Generator) -> Tensor:
-        levels = self.levels()
+        levels = self.levels.values()
         x = start(prior, shape, levels[0], generator)
         for sigma, following in pairwise(levels):
             slope = (x - prior.posterior(x, sigma).mean) / sigma

@@ -27,7 +27,7 @@ class Heun(Levelled):
     order: ClassVar[int | None] = 2
 
     def __call__(self, prior: Prior, shape: tuple[int, ...], generator: Generator) -> Tensor:
-        levels = self.levels()
+        levels = self.levels.values()
         x = start(prior, shape, levels[0], generator)
         for sigma, following in pairwise(levels):
             slope = (x - prior.posterior(x, sigma).mean) / sigma

@@ -9,8 +9,8 @@ and Algorithm 4, Langevin steps at the new level with the step size :math:`\epsi
 
 .. math:: x \leftarrow x + \epsilon\,s(x; \sigma') + \sqrt{2\epsilon}\,z .
 
-:math:`s = (D - x)/\sigma^2`. Norms are means over the batch, as in the authors' code. The levels are a geometric
-sequence (appendix C); from the last one the denoiser itself gives the end, without noise, as they do (appendix G).
+:math:`s = (D - x)/\sigma^2`. Norms are means over the batch, as in the authors' code. From the last level the denoiser
+itself gives the end, without noise, as they do (appendix G).
 """
 
 from __future__ import annotations
@@ -22,24 +22,22 @@ from typing import ClassVar, final
 from torch import Generator, Tensor
 
 from sciml.data.stream import normal
-from sciml.diffusion.base import Prior, Sampler, start
-from sciml.diffusion.levels import check_levels, geometric_levels
+from sciml.diffusion.base import Prior, start
+from sciml.diffusion.levels import Levelled, Levels
 from sciml.errors import ConfigError
 
 
 @final
-class PredictorCorrector(Sampler):
+class PredictorCorrector(Levelled):
     """``1 + corrections`` evaluations a step, and one at the end.
 
     Args:
-        steps: Number of noise levels N.
-        sigma_min: Last of them.
-        sigma_max: First of them.
+        levels: The noise levels; a geometric sequence in the paper.
         corrections: Langevin steps at each level.
         snr: r, their signal-to-noise ratio.
 
     Raises:
-        ConfigError: There are fewer than two steps, the levels do not fall, or ``snr`` is not positive.
+        ConfigError: ``corrections`` is negative, or ``snr`` not positive.
     """
 
     order: ClassVar[int | None] = None
@@ -47,22 +45,19 @@ class PredictorCorrector(Sampler):
     def __init__(
         self,
         *,
-        steps: int = 500,
-        sigma_min: float = 0.01,
-        sigma_max: float = 50.0,
+        levels: Levels,
         corrections: int = 1,
         snr: float = 0.16,
     ) -> None:
-        check_levels(steps, sigma_min, sigma_max)
+        super().__init__(levels=levels)
         if corrections < 0 or snr <= 0:
             raise ConfigError(
                 f"sampler predictor_corrector needs corrections >= 0 and snr > 0, not {corrections} and {snr}"
             )
-        self.steps, self.sigma_min, self.sigma_max = steps, sigma_min, sigma_max
         self.corrections, self.snr = corrections, snr
 
     def __call__(self, prior: Prior, shape: tuple[int, ...], generator: Generator) -> Tensor:
-        levels = geometric_levels(self.steps, sigma_min=self.sigma_min, sigma_max=self.sigma_max)
+        levels = self.levels.values()
         x = start(prior, shape, levels[0], generator)
         for sigma, following in pairwise(levels[:-1]):
             drop = sigma**2 - following**2

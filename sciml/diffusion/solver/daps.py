@@ -19,7 +19,7 @@ from torch import Generator, Tensor
 from sciml.data.stream import normal
 from sciml.diffusion.annealed import Annealed, Step
 from sciml.diffusion.base import Measurement, Prior
-from sciml.diffusion.levels import noise_levels
+from sciml.diffusion.levels import Levels
 from sciml.diffusion.linear import LeastSquares, linear
 from sciml.errors import ConfigError
 
@@ -30,7 +30,7 @@ class DAPS(Annealed):
 
     Args:
         ode_steps: Euler steps from a level to 0.
-        levels: As in :class:`~sciml.diffusion.annealed.Annealed`.
+        levels: The noise levels.
 
     Raises:
         ConfigError: ``ode_steps`` is below 1.
@@ -39,13 +39,10 @@ class DAPS(Annealed):
     def __init__(
         self,
         *,
+        levels: Levels,
         ode_steps: int = 5,
-        steps: int = 200,
-        sigma_min: float = 0.002,
-        sigma_max: float = 80.0,
-        rho: float = 7.0,
     ) -> None:
-        super().__init__(steps=steps, sigma_min=sigma_min, sigma_max=sigma_max, rho=rho)
+        super().__init__(levels=levels)
         if ode_steps < 1:
             raise ConfigError(f"solver.ode_steps is {ode_steps}; it must be at least 1")
         self.ode_steps = ode_steps
@@ -65,9 +62,8 @@ class DAPS(Annealed):
         return step
 
     def _flow(self, prior: Prior, x: Tensor, sigma: float) -> Tensor:
-        bottom = min(self.sigma_min, sigma / 2)
-        levels = noise_levels(self.ode_steps, sigma_min=bottom, sigma_max=sigma, rho=self.rho)
-        for here, following in pairwise(levels):
+        bottom = min(self.levels.sigma_min, sigma / 2)
+        for here, following in pairwise([*self.levels.between(sigma, bottom, self.ode_steps), 0.0]):
             mean = prior.posterior(x, here).mean
             x = mean + (following / here) * (x - mean)
         return x

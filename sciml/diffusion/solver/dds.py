@@ -25,6 +25,7 @@ from torch import Generator, Tensor
 from sciml.data.stream import normal
 from sciml.diffusion.annealed import Annealed, Step
 from sciml.diffusion.base import Measurement, Prior
+from sciml.diffusion.levels import Levels
 from sciml.diffusion.linear import linear
 from sciml.diffusion.sampler.ddim import shares
 from sciml.errors import ConfigError
@@ -39,7 +40,7 @@ class DDS(Annealed):
         gamma: Weight of the observations; null for observations without noise.
         krylov: Steps M of conjugate gradients.
         eta: How much of the noise is drawn anew, from 0 to 1.
-        levels: As in :class:`~sciml.diffusion.annealed.Annealed`.
+        levels: The noise levels.
 
     Raises:
         ConfigError: ``gamma`` is not positive, ``krylov`` below 1, or ``eta`` lies elsewhere.
@@ -48,15 +49,12 @@ class DDS(Annealed):
     def __init__(
         self,
         *,
+        levels: Levels,
         gamma: float | None = 5.0,
         krylov: int = 5,
         eta: float = 0.85,
-        steps: int = 50,
-        sigma_min: float = 0.002,
-        sigma_max: float = 80.0,
-        rho: float = 7.0,
     ) -> None:
-        super().__init__(steps=steps, sigma_min=sigma_min, sigma_max=sigma_max, rho=rho)
+        super().__init__(levels=levels)
         if (gamma is not None and gamma <= 0) or krylov < 1 or not 0 <= eta <= 1:
             raise ConfigError(
                 f"solver dds needs gamma > 0 or null, krylov >= 1 and 0 <= eta <= 1, not {gamma}, {krylov} and {eta}"

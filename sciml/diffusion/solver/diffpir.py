@@ -20,6 +20,7 @@ from torch import Generator, Tensor
 from sciml.data.stream import normal
 from sciml.diffusion.annealed import Annealed, Step
 from sciml.diffusion.base import Measurement, Prior
+from sciml.diffusion.levels import Levels
 from sciml.diffusion.linear import LeastSquares, linear
 from sciml.errors import ConfigError
 
@@ -31,7 +32,7 @@ class DiffPIR(Annealed):
     Args:
         weight: λ, of the denoised field.
         zeta: Share of the noise that is drawn anew, from 0 to 1.
-        levels: As in :class:`~sciml.diffusion.annealed.Annealed`.
+        levels: The noise levels.
 
     Raises:
         ConfigError: ``weight`` is not positive, or ``zeta`` lies elsewhere.
@@ -40,14 +41,11 @@ class DiffPIR(Annealed):
     def __init__(
         self,
         *,
+        levels: Levels,
         weight: float = 1.0,
         zeta: float = 0.3,
-        steps: int = 100,
-        sigma_min: float = 0.002,
-        sigma_max: float = 80.0,
-        rho: float = 7.0,
     ) -> None:
-        super().__init__(steps=steps, sigma_min=sigma_min, sigma_max=sigma_max, rho=rho)
+        super().__init__(levels=levels)
         if weight <= 0 or not 0 <= zeta <= 1:
             raise ConfigError(f"solver diffpir needs weight > 0 and 0 <= zeta <= 1, not {weight} and {zeta}")
         self.weight, self.zeta = weight, zeta

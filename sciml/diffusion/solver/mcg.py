@@ -21,6 +21,7 @@ from torch import Generator, Tensor
 from sciml.data.stream import normal
 from sciml.diffusion.annealed import Annealed, Step
 from sciml.diffusion.base import Measurement, Prior
+from sciml.diffusion.levels import Levels
 from sciml.diffusion.linear import LeastSquares, linear
 from sciml.diffusion.sampler.ddim import renoise
 from sciml.diffusion.solver.dps import misfit_gradient
@@ -32,19 +33,16 @@ class MCG(Annealed):
 
     Args:
         alpha: Step size.
-        levels: As in :class:`~sciml.diffusion.annealed.Annealed`.
+        levels: The noise levels.
     """
 
     def __init__(
         self,
         *,
+        levels: Levels,
         alpha: float = 0.1,
-        steps: int = 1000,
-        sigma_min: float = 0.002,
-        sigma_max: float = 80.0,
-        rho: float = 7.0,
     ) -> None:
-        super().__init__(steps=steps, sigma_min=sigma_min, sigma_max=sigma_max, rho=rho)
+        super().__init__(levels=levels)
         self.alpha = alpha
 
     def begin(self, prior: Prior, measurement: Measurement, y: Tensor, generator: Generator) -> Step:

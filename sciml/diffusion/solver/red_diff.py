@@ -20,7 +20,7 @@ from torch import Generator, Tensor
 
 from sciml.data.stream import normal
 from sciml.diffusion.base import Measurement, Prior, Solver
-from sciml.diffusion.levels import check_levels, noise_levels
+from sciml.diffusion.levels import Levels
 from sciml.diffusion.linear import linear
 
 
@@ -32,29 +32,19 @@ class REDDiff(Solver):
         weight: λ.
         lr: Of Adam.
         betas: Of Adam.
-        steps: Number of steps.
-        sigma_min: Last noise level.
-        sigma_max: First noise level.
-        rho: How strongly the levels crowd at the small end.
-
-    Raises:
-        ConfigError: There are fewer than two steps, or the levels do not fall.
+        levels: The noise levels.
     """
 
     def __init__(
         self,
         *,
+        levels: Levels,
         weight: float = 0.25,
         lr: float = 0.1,
         betas: tuple[float, float] = (0.9, 0.99),
-        steps: int = 1000,
-        sigma_min: float = 0.002,
-        sigma_max: float = 80.0,
-        rho: float = 7.0,
     ) -> None:
-        check_levels(steps, sigma_min, sigma_max)
         self.weight, self.lr, self.betas = weight, lr, (betas[0], betas[1])
-        self.steps, self.sigma_min, self.sigma_max, self.rho = steps, sigma_min, sigma_max, rho
+        self.levels = levels
 
     def __call__(
         self, y: Tensor, measurement: Measurement, prior: Prior, shape: tuple[int, ...], generator: Generator
@@ -62,9 +52,8 @@ class REDDiff(Solver):
         a = linear(measurement, "solver red_diff")
         mu = a.adjoint(y).requires_grad_()
         optimizer = torch.optim.Adam([mu], lr=self.lr, betas=self.betas)
-        levels = noise_levels(self.steps, sigma_min=self.sigma_min, sigma_max=self.sigma_max, rho=self.rho)
         entries, observations = mu[0].numel(), y.shape[1]
-        for sigma in levels[:-1]:
+        for sigma in self.levels.values()[:-1]:
             noise = normal(tuple(mu.shape), generator, mu)
             x = mu.detach() + sigma * noise
             estimate = (x - prior.posterior(x, sigma).mean) / sigma

@@ -20,6 +20,7 @@ from torch import Generator, Tensor
 from sciml.data.stream import normal
 from sciml.diffusion.annealed import Annealed, Step
 from sciml.diffusion.base import Measurement, Prior
+from sciml.diffusion.levels import Levels
 from sciml.diffusion.linear import LeastSquares, linear
 from sciml.diffusion.sampler.ddim import renoise
 from sciml.errors import ConfigError
@@ -31,7 +32,7 @@ class Song2022(Annealed):
 
     Args:
         weight: λ in [0, 1]: 1 for observations without noise.
-        levels: As in :class:`~sciml.diffusion.annealed.Annealed`.
+        levels: The noise levels.
 
     Raises:
         ConfigError: ``weight`` lies elsewhere.
@@ -40,13 +41,10 @@ class Song2022(Annealed):
     def __init__(
         self,
         *,
+        levels: Levels,
         weight: float = 1.0,
-        steps: int = 1000,
-        sigma_min: float = 0.002,
-        sigma_max: float = 80.0,
-        rho: float = 7.0,
     ) -> None:
-        super().__init__(steps=steps, sigma_min=sigma_min, sigma_max=sigma_max, rho=rho)
+        super().__init__(levels=levels)
         if not 0 <= weight <= 1:
             raise ConfigError(f"solver.weight is {weight}; it must lie between 0 and 1")
         self.weight = weight

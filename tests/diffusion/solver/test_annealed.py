@@ -11,7 +11,7 @@ from torch import Tensor
 
 from sciml.data.stream import normal, stream
 from sciml.diffusion.base import Solver
-from sciml.diffusion.levels import noise_levels
+from sciml.diffusion.levels import Karras
 from sciml.diffusion.measurement.points import Points
 from sciml.diffusion.prior.gaussian import Gaussian
 from sciml.diffusion.sampler.ddim import DDIM
@@ -37,15 +37,15 @@ def solve(solver: Solver, y: Tensor = Y, points: Points = POINTS) -> Tensor:
 
 
 def test_without_its_step_dps_is_the_ancestral_sampler() -> None:
-    ancestral = DDIM(eta=1.0, steps=6)(PRIOR, (5, *SHAPE), stream("solver", 0))
-    torch.testing.assert_close(solve(DPS(zeta=0.0, steps=6)), ancestral)
-    assert (solve(DPS(zeta=0.5, steps=6)) - ancestral).abs().max() > 1e-3
+    ancestral = DDIM(eta=1.0, levels=Karras(steps=6))(PRIOR, (5, *SHAPE), stream("solver", 0))
+    torch.testing.assert_close(solve(DPS(zeta=0.0, levels=Karras(steps=6))), ancestral)
+    assert (solve(DPS(zeta=0.5, levels=Karras(steps=6))) - ancestral).abs().max() > 1e-3
 
 
 def test_a_step_of_dps_in_the_coordinates_of_the_paper() -> None:
     """Variance-preserving: x = x_sigma / sqrt(1 + sigma^2), ancestral step, minus zeta times the gradient in x."""
-    found = solve(DPS(zeta=0.5, steps=2, sigma_min=1.0, sigma_max=4.0))
-    generator, levels = stream("solver", 0), noise_levels(2, sigma_min=1.0, sigma_max=4.0, rho=7.0)
+    found = solve(DPS(zeta=0.5, levels=Karras(steps=2, sigma_min=1.0, sigma_max=4.0)))
+    generator, levels = stream("solver", 0), Karras(steps=2, sigma_min=1.0, sigma_max=4.0).values()
     state = levels[0] * normal((5, *SHAPE), generator, Y) / math.sqrt(1 + levels[0] ** 2)
     for sigma, following in ((levels[0], levels[1]), (levels[1], 0.0)):
         alpha, ahead = 1 / (1 + sigma**2), 1 / (1 + following**2)
@@ -63,8 +63,8 @@ def test_a_step_of_dps_in_the_coordinates_of_the_paper() -> None:
 
 
 def test_without_its_weight_song2022_is_the_ancestral_sampler_of_another_stream() -> None:
-    found = solve(Song2022(weight=0.0, steps=4))
-    generator, levels = stream("solver", 0), noise_levels(4, sigma_min=0.002, sigma_max=80.0, rho=7.0)
+    found = solve(Song2022(weight=0.0, levels=Karras(steps=4)))
+    generator, levels = stream("solver", 0), Karras(steps=4, sigma_min=0.002, sigma_max=80.0).values()
     x = levels[0] * normal((5, *SHAPE), generator, Y)
     for sigma, following in pairwise(levels):
         normal((5, *SHAPE), generator, Y)  # drawn for observations that count for nothing
@@ -74,11 +74,11 @@ def test_without_its_weight_song2022_is_the_ancestral_sampler_of_another_stream(
             x = x + following * math.sqrt(1 - keep) * normal((5, *SHAPE), generator, Y)
     torch.testing.assert_close(found, x)
     with pytest.raises(ConfigError, match="solver.weight is 2"):  # noqa: RUF043
-        Song2022(weight=2)
+        Song2022(weight=2, levels=Karras(steps=4))
 
 
 def test_a_step_of_song2022_projects_onto_noisy_observations_first() -> None:
-    found = solve(Song2022(weight=1.0, steps=2, sigma_min=1.0, sigma_max=4.0))
+    found = solve(Song2022(weight=1.0, levels=Karras(steps=2, sigma_min=1.0, sigma_max=4.0)))
     generator = stream("solver", 0)
     x = 4.0 * normal((5, *SHAPE), generator, Y)
     for sigma, following in ((4.0, 1.0), (1.0, 0.0)):
@@ -92,12 +92,12 @@ def test_a_step_of_song2022_projects_onto_noisy_observations_first() -> None:
 
 
 def test_projections_end_on_the_observations() -> None:
-    torch.testing.assert_close(POINTS(solve(MCG(steps=5))), Y)
-    assert (POINTS(solve(Song2022(steps=5))) - Y).abs().max() < 0.1
+    torch.testing.assert_close(POINTS(solve(MCG(levels=Karras(steps=5)))), Y)
+    assert (POINTS(solve(Song2022(levels=Karras(steps=5)))) - Y).abs().max() < 0.1
 
 
 def test_diffpir_takes_the_posterior_mean_under_a_white_covariance() -> None:
-    found = solve(DiffPIR(weight=2.0, zeta=1.0, steps=2, sigma_min=1.0, sigma_max=4.0))
+    found = solve(DiffPIR(weight=2.0, zeta=1.0, levels=Karras(steps=2, sigma_min=1.0, sigma_max=4.0)))
     generator = stream("solver", 0)
     x = 4.0 * normal((5, *SHAPE), generator, Y)
     for sigma, following in ((4.0, 1.0), (1.0, 0.0)):
@@ -110,7 +110,7 @@ def test_diffpir_takes_the_posterior_mean_under_a_white_covariance() -> None:
 
 def test_enough_krylov_steps_solve_dds_and_noise_free_ones_keep_what_is_not_seen() -> None:
     for gamma in (3.0, None):
-        found = solve(DDS(gamma=gamma, krylov=6, eta=0.0, steps=2, sigma_min=1.0, sigma_max=4.0))
+        found = solve(DDS(gamma=gamma, krylov=6, eta=0.0, levels=Karras(steps=2, sigma_min=1.0, sigma_max=4.0)))
         x = 4.0 * normal((5, *SHAPE), stream("solver", 0), Y)
         for sigma, following in ((4.0, 1.0), (1.0, 0.0)):
             mean = PRIOR.posterior(x, sigma).mean
@@ -123,7 +123,7 @@ def test_enough_krylov_steps_solve_dds_and_noise_free_ones_keep_what_is_not_seen
 def test_daps_draws_from_the_normal_law_around_its_guess() -> None:
     """One level and one Euler step: x0 ~ N(D, sigma^2 I) given y, in closed form where the sensors are."""
     y = Y[:1].repeat(20_000, 1)
-    solver = DAPS(ode_steps=1, steps=2, sigma_min=0.5, sigma_max=0.6)
+    solver = DAPS(ode_steps=1, levels=Karras(steps=2, sigma_min=0.5, sigma_max=0.6))
     x = solver.begin(PRIOR, POINTS, y, stream("solver", 0))(torch.full((20_000, *SHAPE), 0.7).double(), 0.5, 0.0)
     guess = PRIOR.posterior(torch.full((1, *SHAPE), 0.7).double(), 0.5).mean.flatten()
     gain = 0.25 / (0.25 + 0.04)
@@ -135,10 +135,10 @@ def test_daps_draws_from_the_normal_law_around_its_guess() -> None:
 
 
 def test_red_diff_fits_the_observations_alone_without_its_prior() -> None:
-    mu = solve(REDDiff(weight=0.0, steps=400, lr=0.05))
+    mu = solve(REDDiff(weight=0.0, levels=Karras(steps=400), lr=0.05))
     torch.testing.assert_close(POINTS(mu), Y, atol=1e-3, rtol=0)
     assert (mu.flatten(1)[:, [i for i in range(6) if i not in POINTS.index]] == 0).all()
-    balanced = solve(REDDiff(weight=0.25, steps=400, lr=0.05))
+    balanced = solve(REDDiff(weight=0.25, levels=Karras(steps=400), lr=0.05))
     assert 1e-3 < (POINTS(balanced) - Y).abs().max() < 0.3
 
 
