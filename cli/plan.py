@@ -12,6 +12,7 @@ from sciml.errors import UsageError
 from sciml.folder import RunFolder, run_folder
 from sciml.grid import Cell, Table, cells, harmless, key_of, merge
 
+from .needs import experiments, needed
 from .request import plain
 
 
@@ -25,6 +26,7 @@ class Planned:
         threads: CPU threads of one run.
         steps: Optimiser steps of one run.
         track: The config's ``track`` node.
+        needs: Experiments whose runs it builds on.
     """
 
     cell: Cell
@@ -32,6 +34,7 @@ class Planned:
     threads: int
     steps: int
     track: dict[str, Any]
+    needs: frozenset[str] = frozenset()
 
 
 def planned(
@@ -55,7 +58,7 @@ def planned(
 
     plan = []
     with hydra_session(config_dir):
-        composer = Composer()
+        composer, known = Composer(), frozenset(experiments(config_dir))
         for plainer, cell in zip(
             cells(table, table.budgets[budget]), cells(table, table.budgets[budget], extra), strict=True
         ):
@@ -70,7 +73,8 @@ def planned(
             identity = digest(tree)
             folders = {seed: run_folder(outputs, cell.experiment, identity, seed) for seed in cell.seeds}
             steps = tree["trainer"].get("max_steps") or 0
-            plan.append(Planned(cell, folders, threads=tree["threads"], steps=steps, track=tree["track"]))
+            needs = frozenset(needed(tree, known))
+            plan.append(Planned(cell, folders, threads=tree["threads"], steps=steps, track=tree["track"], needs=needs))
     return plan
 
 

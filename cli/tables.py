@@ -16,12 +16,13 @@ from sciml.errors import RunError, UsageError
 from sciml.folder import RunFolder
 from sciml.grid import Cell, Table, key_of
 
-from . import screen
+from . import needs, screen
 from .configs import read
 from .plan import Planned, planned
 from .request import quoted
 
 if TYPE_CHECKING:
+    from sciml.launcher.local import Local
     from sciml.verdict import Report
 
     from .cells import Job
@@ -123,10 +124,15 @@ def _run(
     from sciml.launcher.local import Local
     from sciml.signals import exit_code
 
-    from .cells import run_all
     from .launch import trusted
 
     trusted(trust)
+    first = needs.lacking({name for item, _ in missing for name in item.needs}, Path(outputs))
+    if first:
+        screen.note(f"{table.name}: builds on {', '.join(first)}, which comes first")
+        number, failed = _all(needs.jobs(first, outputs, config_dir), Local(jobs=width))
+        if number is not None or failed:
+            return exit_code(number) if number is not None else 1
     jobs = [_job(table, item, seed, outputs, config_dir) for item, seed in missing]
     launcher = Local(jobs=width)
     total = len({folder.path for item in plan for folder in item.folders.values()})
@@ -134,13 +140,22 @@ def _run(
     screen.note(
         f"{table.name}: {runs} to do, {total - len(jobs)} found; {launcher.width(jobs)} at a time, in {outputs}/"
     )
+    number, failed = _all(jobs, launcher)
+    return exit_code(number) if number is not None else int(failed)
+
+
+def _all(jobs: Sequence[Job], launcher: Local) -> tuple[int | None, bool]:
+    """The signal that ended them early, if one did, and whether one failed; both are told."""
+    from .cells import run_all
+
     number = run_all(jobs, launcher)
     if number is not None:
         screen.note("stopped; the same command goes on from here")
-        return exit_code(number)
-    for job in (job for job in jobs if job.state == "failed"):
+        return number, False
+    failed = [job for job in jobs if job.state == "failed"]
+    for job in failed:
         screen.error(f"{job.label} failed: {job.error}\nits output: {job.folder.path / 'run.log'}")
-    return int(any(job.state == "failed" for job in jobs))
+    return None, bool(failed)
 
 
 def _hand_over(
@@ -164,6 +179,10 @@ def _hand_over(
     from .sweep_plan import plan_of
 
     packages = trusted(trust)
+    for first in needs.lacking({name for item, _ in missing for name in item.needs}, Path(outputs)):
+        there = any((Path(outputs) / first).glob("*/row.json"))
+        say = shlex.join(["sciml", *needs.command(first, outputs, force=there, config_dir=config_dir)])
+        raise UsageError(f"{table.name} builds on the run {first}, which must be there before others start: {say}")
     built, chosen = chosen_launcher(name, settings, config_dir, packages)
     with hydra_session(config_dir):
         plan = plan_of([_overrides(item.cell, seed, outputs) for item, seed in missing], packages)

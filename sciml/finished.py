@@ -1,6 +1,6 @@
 """Modules of finished runs, for those that build on them: what is attributed, a prior that was trained.
 
-Which run is meant, ``run``: a run folder, or a part of its path that fits only one; of several that differ in their
+Which run is meant, ``run``: a run folder, an experiment, or a part of a path that fits only one run; of several that differ in their
 seed only, the one with the seed of the run that asks. The text enters the identity of the run that asks. A folder
 names the config and the seed of what is meant, which is all that its weights depend on (same machine and versions).
 Where that is repeated with other code (``--force``), a run that built on it before is still found under its old name:
@@ -10,6 +10,7 @@ repeat it with ``--force`` as well.
 from __future__ import annotations
 
 import os
+from importlib.resources import files
 
 import torch
 from lightning.pytorch import LightningModule
@@ -24,7 +25,7 @@ def finished(run: str, *, family: str, which: str = "last", other: str = "") -> 
     """Rebuild the run that is asked for.
 
     Args:
-        run: A folder, or a part of its path below the root of all runs; see above.
+        run: A folder, an experiment, or a part of a path below the root of all runs; see above.
         family: The family that it must be of.
         which: Its ``last`` or its ``best`` weights.
         other: What to choose for a run of another family, ``{family}`` in it standing for that family.
@@ -36,7 +37,12 @@ def finished(run: str, *, family: str, which: str = "last", other: str = "") -> 
         UsageError: There is no such run or more than one, it has not finished, is of another family, has trained
             nothing, or its weights are gone.
     """
-    folder = find(run, OUTPUTS.get(), seed=torch.initial_seed())
+    outputs = OUTPUTS.get()
+    if files("sciml.conf").joinpath(f"experiment/{run}.yaml").is_file():
+        if not any((outputs / run).glob("*/config.yaml")):
+            raise UsageError(f"there is no run of {run} in {outputs} yet: sciml train +experiment={run}")
+        run = f"{run}/"  # not of another experiment whose name begins with it
+    folder = find(run, outputs, seed=torch.initial_seed())
     row = folder.read_row()
     if row is None:
         raise UsageError(f"run {folder.path} has not finished, so there is nothing to build on: sciml resume it")

@@ -492,3 +492,47 @@ def _until(holds) -> None:
     while not holds():
         assert time.monotonic() < end, "waited in vain"
         time.sleep(0.05)
+
+
+@pytest.fixture
+def attributing(conf: Path) -> None:
+    """A table whose runs build on another one."""
+    tree = json.loads(json.dumps(TABLE)) | {"experiment": "attribution/operator"}
+    tree["budgets"] = {name: {"overrides": [], "seeds": [0]} for name in ("paper", "desk")}
+    tree["rows"] = [
+        {"name": "floor", "kind": "floor", "overrides": ["influence.evaluation.groups=2"]},
+        {"name": "more", "overrides": ["influence.evaluation.groups=3"], "reported": [None]},
+        {"name": "most", "kind": "ceiling", "overrides": ["influence.evaluation.groups=4"]},
+    ]
+    (conf / "table/mine2020x/heat.yaml").write_text(yaml.safe_dump(tree, sort_keys=False))
+
+
+def test_what_runs_build_on_comes_first_and_once(table, stub, attributing, tmp_path, capsys):
+    assert table() == 0
+    first, *others = started(stub)
+    assert "+experiment=attribution/heat seed=0" in first
+    assert "--force" not in first
+    assert len(others) == 3
+    assert all("+experiment=attribution/operator" in line for line in others)
+    assert "builds on attribution/heat, which comes first" in capsys.readouterr().err
+    # Its row without its weights, as in a fresh clone; then both.
+    [row] = (tmp_path / "out/attribution/heat").glob("*/row.json")
+    (row.parent / "config.yaml").touch()
+    assert table("influence.evaluation.queries=1") == 0
+    assert [("--force" in line) for line in started(stub)[4:] if "attribution/heat" in line] == [True]
+    (row.parent / "last.ckpt").touch()
+    assert table("influence.evaluation.queries=3") == 0
+    assert len(started(stub)) == 4 + 4 + 3
+
+
+def test_nothing_starts_where_what_it_builds_on_fails(table, stub, attributing, capsys):
+    (stub / "seed=0").write_text("fail")
+    assert table() == 1
+    assert len(started(stub)) == 1
+    assert "attribution/heat seed 0 failed: the loss is nan" in capsys.readouterr().err
+
+
+def test_a_launcher_wants_what_its_runs_build_on(table, stub, attributing, capsys):
+    assert table(launcher="slurm", jobs=0) == 2
+    assert "must be there before others start: sciml train" in capsys.readouterr().err
+    assert started(stub) == []

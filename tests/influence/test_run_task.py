@@ -167,6 +167,7 @@ def damaged(source: Path, outputs: Path, change: Callable[[dict[str, Any]], None
 def test_runs_that_cannot_be_attributed(pinn_run: Path, operator_run: Path, tmp_path: Path) -> None:
     with placed(tmp_path):
         refused("there is no run nothing", "nothing")
+        refused("no run of attribution/heat in .* yet: sciml train .experiment=attribution/heat", "attribution/heat")
     refused("is of the family operator: choose influence/task=operator_run", str(operator_run))
     unfinished = copied(pinn_run, tmp_path / "a", "x-seed0")
     (unfinished / "row.json").unlink()
