@@ -1,10 +1,10 @@
 """Modules of finished runs, for those that build on them: what is attributed, a prior that was trained.
 
-Which run is meant, ``run``: a run folder, an experiment, or a part of a path that fits only one run; of several that differ in their
-seed only, the one with the seed of the run that asks. The text enters the identity of the run that asks. A folder
-names the config and the seed of what is meant, which is all that its weights depend on (same machine and versions).
-Where that is repeated with other code (``--force``), a run that built on it before is still found under its old name:
-repeat it with ``--force`` as well.
+Which run is meant, ``run``: a run folder, an experiment, or a part of a path that fits only one run; of several that
+differ in their seed only, the one with the seed of the run that asks. The text enters the identity of the run that
+asks. A folder names the config and the seed of what is meant, which is all that its weights depend on (same machine and
+versions). Where that is repeated with other code (``--force``), a run that built on it before is still found under its
+old name: repeat it with ``--force`` as well.
 """
 
 from __future__ import annotations
