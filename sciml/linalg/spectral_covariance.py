@@ -29,6 +29,22 @@ def cosine_basis(n: int) -> Tensor:
     return basis
 
 
+def fourier_basis(n: int) -> Tensor:
+    r"""Orthonormal real Fourier basis of a periodic axis, ``(n, n)`` in float64.
+
+    Row 0 is constant; rows :math:`2k - 1` and :math:`2k` hold :math:`\sqrt{2/n}` times the cosine and the sine of
+    :math:`2\pi k j / n`; for an even n the last row alternates in sign.
+    """
+    j = torch.arange(n, dtype=torch.float64)
+    k = torch.arange(1, n, dtype=torch.float64)[: n // 2]
+    angle = 2 * math.pi / n * torch.outer(k, j)
+    pairs = torch.stack([angle.cos(), angle.sin()], dim=1).reshape(-1, n) * math.sqrt(2 / n)
+    if n % 2 == 0:
+        pairs = pairs[:-1]  # the sine of the highest wave vanishes at every point
+        pairs[-1] /= math.sqrt(2)
+    return torch.cat([torch.full((1, n), 1 / math.sqrt(n), dtype=torch.float64), pairs])
+
+
 def transform(x: Tensor, bases: Sequence[Tensor]) -> Tensor:
     """Multiply axis ``1 + a`` of ``x`` ``(batch, *shape)`` by ``bases[a]`` for every a."""
     for axis, basis in enumerate(bases, start=1):
