@@ -1,74 +1,56 @@
-r"""Predictor and corrector for the variance-exploding process.
+r"""Predictor and corrector: a step of the reverse process, then Langevin steps at the time that it led to.
 
-Song et al. (2021), *Score-Based Generative Modeling through Stochastic Differential Equations*, Algorithm 2 with the
-reverse-diffusion predictor
+Song et al. (2021), *Score-Based Generative Modeling through Stochastic Differential Equations*, Algorithm 1 with the
+reverse-diffusion predictor of Algorithms 2 and 3 (see :mod:`sciml.diffusion.sampler.reverse_diffusion`) and the
+Langevin corrector of Algorithms 4 and 5:
 
-.. math:: x \leftarrow x + (\sigma^2 - \sigma'^2)\,s(x; \sigma) + \sqrt{\sigma^2 - \sigma'^2}\,z
+.. math:: x \leftarrow x + \epsilon\nabla\log p_t(x) + \sqrt{2\epsilon}\,z, \qquad
+          \epsilon = 2\alpha\Big(\frac{r\|z\|}{\|\nabla\log p_t(x)\|}\Big)^2 ,
 
-and Algorithm 4, Langevin steps at the new level with the step size :math:`\epsilon = 2 (r \|z\| / \|s\|)^2`:
-
-.. math:: x \leftarrow x + \epsilon\,s(x; \sigma') + \sqrt{2\epsilon}\,z .
-
-:math:`s = (D - x)/\sigma^2`. Norms are means over the batch, as in the authors' code. From the last level the denoiser
-itself gives the end, without noise, as they do (appendix G).
+:math:`\alpha = 1` for the variance-exploding process and :math:`1 - \beta_i = a_i^2` for the others. Deviation: their
+code corrects before it predicts, and so corrects at time 1 and not after the last step; this is the order of the paper.
 """
 
 from __future__ import annotations
 
-import math
-from itertools import pairwise
-from typing import ClassVar, final
+from typing import final
 
 from torch import Generator, Tensor
 
 from sciml.data.stream import normal
-from sciml.diffusion.base import Prior, start
-from sciml.diffusion.levels import Levelled, Levels
+from sciml.diffusion.base import Prior
+from sciml.diffusion.process import SDE
+from sciml.diffusion.reverse import Reverse, langevin
 from sciml.errors import ConfigError
 
 
 @final
-class PredictorCorrector(Levelled):
+class PredictorCorrector(Reverse):
     """``1 + corrections`` evaluations a step, and one at the end.
 
     Args:
-        levels: The noise levels; a geometric sequence in the paper.
-        corrections: Langevin steps at each level.
+        sde: As in :class:`~sciml.diffusion.reverse.Reverse`.
+        steps: As there.
+        corrections: Langevin steps at each time.
         snr: r, their signal-to-noise ratio.
 
     Raises:
-        ConfigError: ``corrections`` is negative, or ``snr`` not positive.
+        ConfigError: ``corrections`` is negative, ``snr`` not positive, or as in that class.
     """
 
-    order: ClassVar[int | None] = None
-
-    def __init__(
-        self,
-        *,
-        levels: Levels,
-        corrections: int = 1,
-        snr: float = 0.16,
-    ) -> None:
-        super().__init__(levels=levels)
+    def __init__(self, *, sde: SDE, steps: int = 500, corrections: int = 1, snr: float = 0.16) -> None:
+        super().__init__(sde=sde, steps=steps)
         if corrections < 0 or snr <= 0:
             raise ConfigError(
                 f"sampler predictor_corrector needs corrections >= 0 and snr > 0, not {corrections} and {snr}"
             )
         self.corrections, self.snr = corrections, snr
 
-    def __call__(self, prior: Prior, shape: tuple[int, ...], generator: Generator) -> Tensor:
-        levels = self.levels.values()
-        x = start(prior, shape, levels[0], generator)
-        for sigma, following in pairwise(levels[:-1]):
-            drop = sigma**2 - following**2
-            x = x + drop * score(prior, x, sigma) + math.sqrt(drop) * normal(shape, generator, x)
-            for _ in range(self.corrections):
-                slope, z = score(prior, x, following), normal(shape, generator, x)
-                step = 2 * float(self.snr * z.flatten(1).norm(dim=1).mean() / slope.flatten(1).norm(dim=1).mean()) ** 2
-                x = x + step * slope + math.sqrt(2 * step) * z
-        return prior.posterior(x, levels[-2]).mean
+    def kernel(self, before: float, t: float) -> tuple[float, float]:
+        return self.sde.chain(before, t)
 
-
-def score(prior: Prior, x: Tensor, sigma: float) -> Tensor:
-    """Gradient of the log density at a noise level (Tweedie)."""
-    return (prior.posterior(x, sigma).mean - x) / sigma**2
+    def correct(self, prior: Prior, x: Tensor, t: float, kept: float, generator: Generator) -> Tensor:
+        for _ in range(self.corrections):
+            score, z = self.sde.score(prior, x, t), normal(tuple(x.shape), generator, x)
+            x = langevin(x, score, z, self.snr, kept**2)
+        return x
