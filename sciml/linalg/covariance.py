@@ -1,7 +1,8 @@
 r"""Covariance operators: symmetric positive (semi-)definite maps on fields, seldom stored as a matrix.
 
 Samplers and solvers need little of a covariance: its product with a field. What is known in closed form
-also gives its inverse and a root :math:`R` with :math:`R R^T = \Sigma`, which is what samples are made with.
+also gives its diagonal and a root :math:`R` with :math:`R R^T = \Sigma`, which is what samples are made with. None is
+inverted: it may be singular, as that of a field and its image under a map is.
 """
 
 from __future__ import annotations
@@ -41,13 +42,9 @@ class Covariance(ABC):
 
 
 class FactoredCovariance(Covariance):
-    """A covariance with an inverse and a root, shared by the whole batch."""
+    """A covariance with a root and a diagonal, shared by the whole batch."""
 
     shared: ClassVar[bool] = True
-
-    @abstractmethod
-    def solve(self, x: Tensor) -> Tensor:
-        """Product of the inverse with each field of ``x`` ``(batch, *shape)``."""
 
     @abstractmethod
     def root(self, z: Tensor) -> Tensor:

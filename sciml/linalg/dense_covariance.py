@@ -31,9 +31,6 @@ class DenseCovariance(FactoredCovariance):
     def matvec(self, x: Tensor) -> Tensor:
         return (x.flatten(1) @ self._matrix).reshape(x.shape)
 
-    def solve(self, x: Tensor) -> Tensor:
-        return torch.cholesky_solve(x.flatten(1).T, self._factor).T.reshape(x.shape)
-
     def root(self, z: Tensor) -> Tensor:
         return (z.flatten(1) @ self._factor.T).reshape(z.shape)
 

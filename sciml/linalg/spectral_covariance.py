@@ -69,14 +69,8 @@ class SpectralCovariance(FactoredCovariance):
         self._variance, self._bases = variance, list(bases)
         self._back = [basis.T for basis in bases]
 
-    def _apply(self, x: Tensor, weight: Tensor) -> Tensor:
-        return transform(transform(x, self._bases) * weight, self._back)
-
     def matvec(self, x: Tensor) -> Tensor:
-        return self._apply(x, self._variance)
-
-    def solve(self, x: Tensor) -> Tensor:
-        return self._apply(x, 1 / self._variance)
+        return transform(transform(x, self._bases) * self._variance, self._back)
 
     def root(self, z: Tensor) -> Tensor:
         return transform(z * self._variance.sqrt(), self._back)

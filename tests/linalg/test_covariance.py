@@ -38,7 +38,6 @@ def test_every_operation_agrees_with_the_matrix(covariance: FactoredCovariance, 
     x = torch.randn(5, *SHAPE, dtype=torch.float64)
     torch.testing.assert_close(covariance.dense(x[0]), matrix)
     torch.testing.assert_close(covariance.matvec(x).flatten(1), x.flatten(1) @ matrix)
-    torch.testing.assert_close(covariance.solve(x).flatten(1), torch.linalg.solve(matrix, x.flatten(1).T).T)
     torch.testing.assert_close(covariance.variance().flatten(), matrix.diagonal())
     identity = torch.eye(24, dtype=torch.float64).reshape(24, *SHAPE)
     root = covariance.root(identity).flatten(1).T
