@@ -18,6 +18,7 @@ from sciml.diffusion.calibration import (
     spread_skill,
     variance_ratio,
 )
+from sciml.diffusion.coloured import solve
 from sciml.diffusion.figure import posterior_figure
 from sciml.errors import ConfigError
 from sciml.metric import relative_l2_each
@@ -141,7 +142,7 @@ class Inverse(LightningModule):
         """Samples ``(problems, samples, *shape)``, with their cost counted."""
         before = self.measurement.calls, self.prior.evaluations, self.prior.backwards
         shape = (y.shape[0] * self.samples, *self.shape)
-        x = self.solver(y.repeat_interleave(self.samples, 0), self.measurement, self.prior, shape, generator)
+        x = solve(self.solver, y.repeat_interleave(self.samples, 0), self.measurement, self.prior, shape, generator)
         self._calls["operator_calls"] += self.measurement.calls - before[0]
         self._calls["network_evaluations"] += self.prior.evaluations - before[1]
         self._calls["backward_passes"] += self.prior.backwards - before[2]

@@ -10,7 +10,9 @@ is kept, so that the covariance is regular.
 Everything about it is known in closed form: with :math:`x_\sigma = x + \sigma\epsilon`
 
 .. math:: E[x|x_\sigma] = \mu + \Sigma(\Sigma + \sigma^2 I)^{-1}(x_\sigma - \mu), \qquad
-          \mathrm{Cov}[x|x_\sigma] = \sigma^2\Sigma(\Sigma + \sigma^2 I)^{-1} .
+          \mathrm{Cov}[x|x_\sigma] = \sigma^2\Sigma(\Sigma + \sigma^2 I)^{-1} ,
+
+and the same with C for I where the noise has that covariance, diagonal in the same basis.
 """
 
 from __future__ import annotations
@@ -23,6 +25,7 @@ from torch import Generator, Tensor
 
 from sciml.data.stream import normal
 from sciml.diffusion.base import ExactPosterior, LinearMeasurement, Posterior, Prior
+from sciml.diffusion.coloured import Noise
 from sciml.diffusion.conditioning import GaussianPosterior
 from sciml.linalg.spectral_covariance import SpectralCovariance, cosine_basis, transform
 
@@ -37,6 +40,7 @@ class Gaussian(Prior):
         tau: Inverse length scale.
         mean: The same everywhere.
         std: Root of the point variance, averaged over the grid.
+        noise: Of its noisy versions; None for white noise.
     """
 
     gaussian: ClassVar[bool] = True
@@ -45,9 +49,17 @@ class Gaussian(Prior):
     variance: Tensor
 
     def __init__(
-        self, *, shape: tuple[int, ...], alpha: float = 2.0, tau: float = 3.0, mean: float = 0.0, std: float = 1.0
+        self,
+        *,
+        shape: tuple[int, ...],
+        alpha: float = 2.0,
+        tau: float = 3.0,
+        mean: float = 0.0,
+        std: float = 1.0,
+        noise: Noise | None = None,
     ) -> None:
         super().__init__()
+        self.noise = noise
         grid = tuple(shape[:-1])
         squares = [(math.pi * torch.arange(n, dtype=torch.float64)) ** 2 for n in grid]
         total = torch.stack(torch.meshgrid(*squares, indexing="ij")).sum(0)
@@ -65,10 +77,11 @@ class Gaussian(Prior):
     def forward(self, x_t: Tensor, sigma: float) -> Posterior:
         if math.isinf(sigma):
             return Posterior(self.mean.expand(x_t.shape), SpectralCovariance(self.variance, self._bases))
-        gain = self.variance / (self.variance + sigma**2)
+        added = sigma**2 if self.noise is None else sigma**2 * self.noise.variance
+        gain = self.variance / (self.variance + added)
         back = [basis.T for basis in self._bases]
         mean = self.mean + transform(transform(x_t - self.mean, self._bases) * gain, back)
-        return Posterior(mean, SpectralCovariance(sigma**2 * gain, self._bases))
+        return Posterior(mean, SpectralCovariance(added * gain, self._bases))
 
     def exact(self, measurement: LinearMeasurement, y: Tensor) -> ExactPosterior:
         mean = self.mean.expand(len(y), *self.variance.shape)
