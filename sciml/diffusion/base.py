@@ -15,13 +15,16 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from itertools import chain
-from typing import Any, ClassVar, NamedTuple, final
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, final
 
 import torch
 from torch import Generator, Tensor, nn
 
 from sciml.data.stream import normal
 from sciml.linalg.covariance import Covariance
+
+if TYPE_CHECKING:
+    from sciml.diffusion.coloured import Noise
 
 
 class Posterior(NamedTuple):
@@ -53,18 +56,26 @@ class Prior(nn.Module, ABC):
     """What knows p(x).
 
     Attributes:
+        axes: Of the grids of its fields; None for any number.
+        channels: Of its fields; None for any number.
         gaussian: p(x) is a normal distribution, so that its two moments are all of it.
         has_covariance: :meth:`posterior` returns a covariance.
+        needs_run: It is made of a finished run, which its parameter ``run`` names.
         evaluations: Calls of :meth:`posterior` so far, each for a whole batch.
         backwards: How many of them a gradient was taken through, as solvers report.
+        noise: The law of the noise in its noisy versions, where that is not white.
     """
 
+    axes: ClassVar[int | None] = None
+    channels: ClassVar[int | None] = None
     gaussian: ClassVar[bool] = False
     has_covariance: ClassVar[bool] = False
+    needs_run: ClassVar[bool] = False
 
     def __init__(self) -> None:
         super().__init__()
         self.evaluations = self.backwards = 0
+        self.noise: Noise | None = None
 
     @property
     def device(self) -> torch.device:
@@ -132,8 +143,11 @@ class Measurement(nn.Module, ABC):
         noise_std: Standard deviation of the noise, in units of y; positive.
 
     Attributes:
+        axes: Of the grids of its fields; None for any number.
         calls: Applications of A and of its adjoint so far, each for a whole batch.
     """
+
+    axes: ClassVar[int | None] = None
 
     def __init__(self, *, noise_std: float) -> None:
         super().__init__()
@@ -216,9 +230,13 @@ class Solver(ABC):
     Attributes:
         claims: Which moments of the posterior its samples match on a Gaussian problem, out of
             ``mean`` and ``covariance``. Point estimates and floors claim nothing.
+        measures: The kind of measurement that it inverts.
+        random: Its samples depend on the generator.
     """
 
     claims: ClassVar[frozenset[str]] = frozenset()
+    measures: ClassVar[type[Measurement]] = Measurement
+    random: ClassVar[bool] = True
 
     @abstractmethod
     def __call__(

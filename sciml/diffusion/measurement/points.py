@@ -1,7 +1,8 @@
-r"""Point sensors: :math:`A x` is x at ``sensors`` distinct entries of the field, placed at random."""
+r"""Point sensors: :math:`A x` is x at ``sensors`` distinct entries of the field, or of some of its channels, at random."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import final
 
 import torch
@@ -20,22 +21,40 @@ class Points(LinearMeasurement):
         shape: Shape of one field, ``(*grid, channels)``.
         sensors: Number of entries that are read, m.
         noise_std: Standard deviation of the noise.
+        channels: Those that are seen, counted from 0; None for all.
         seed: Places the sensors; not the run's seed, so that all runs of a table share them.
 
     Raises:
-        ConfigError: There are not as many entries as sensors.
+        ConfigError: There are not as many entries as sensors, or no such channels.
     """
 
     index: Tensor
 
-    def __init__(self, *, shape: tuple[int, ...], sensors: int, noise_std: float, seed: int = 0) -> None:
+    def __init__(
+        self,
+        *,
+        shape: tuple[int, ...],
+        sensors: int,
+        noise_std: float,
+        channels: Sequence[int] | None = None,
+        seed: int = 0,
+    ) -> None:
         super().__init__(noise_std=noise_std)
         self.shape = tuple(shape)
-        entries = torch.Size(self.shape).numel()
-        if not 1 <= sensors <= entries:
-            raise ConfigError(f"sensors {sensors} must be between 1 and the {entries} entries of a field {self.shape}")
-        index = torch.randperm(entries, generator=stream("sensors", seed))[:sensors].sort().values
-        self.register_buffer("index", index)
+        every = range(self.shape[-1])
+        seen = sorted(every if channels is None else channels)
+        if not seen or len(set(seen)) < len(seen) or not set(seen) <= set(every):
+            raise ConfigError(
+                f"channels {channels} must be some of the channels 0 to {every[-1]} of a field, each once"
+            )
+        entries = torch.arange(torch.Size(self.shape).numel()).reshape(self.shape)[..., seen].flatten()
+        if not 1 <= sensors <= len(entries):
+            raise ConfigError(
+                f"sensors {sensors} must be between 1 and the {len(entries)} entries of "
+                f"{'' if channels is None else f'channels {seen} of '}a field {self.shape}"
+            )
+        chosen = torch.randperm(len(entries), generator=stream("sensors", seed))[:sensors].sort().values
+        self.register_buffer("index", entries[chosen])
 
     def forward(self, x: Tensor) -> Tensor:
         return x.flatten(1)[:, self.index]

@@ -1,0 +1,74 @@
+r"""From the coefficient to the solution of Darcy flow, :math:`-\nabla\cdot(a\nabla u) = f` with a constant source.
+
+The scheme and solver of :mod:`sciml.equation.darcy`: nodes on the unit square, both ends included, u = 0 on the
+boundary. The field x is a logarithm, so that no x is out of range, scaled such that −1 and +1 are two given
+coefficients:
+
+.. math:: a = a_{low}^{(1 - x)/2}\, a_{high}^{(1 + x)/2} .
+"""
+
+from __future__ import annotations
+
+import math
+from typing import ClassVar, final
+
+import torch
+from torch import Tensor
+
+from sciml.diffusion.solution.base import Solution, implicit
+from sciml.equation.darcy import Darcy as FivePoint
+from sciml.errors import ConfigError
+
+
+@final
+class Darcy(Solution):
+    """Each derivative takes one more solve.
+
+    Args:
+        shape: Of a field, ``(n, n, 1)`` with n of at least 3.
+        low: The coefficient where x is -1.
+        high: The coefficient where x is +1; 1/e and e make ``x`` the logarithm itself.
+        source: f.
+        average: Of two neighbouring coefficients, ``arithmetic`` or ``harmonic``.
+        scale: What u is multiplied by.
+        rtol: Largest residual, relative to that of u = 0.
+
+    Raises:
+        ConfigError: Another shape or mean, or a number that is not positive.
+    """
+
+    axes: ClassVar[int | None] = 2
+
+    def __init__(
+        self,
+        *,
+        shape: tuple[int, ...],
+        low: float = 3.0,
+        high: float = 12.0,
+        source: float = 1.0,
+        average: str = "arithmetic",
+        scale: float = 1.0,
+        rtol: float = 1e-10,
+    ) -> None:
+        super().__init__()
+        if len(shape) != 3 or shape[0] != shape[1] or shape[0] < 3 or shape[2] != 1:
+            raise ConfigError(f"solution darcy needs fields (n, n, 1) with n >= 3, not {tuple(shape)}")
+        if min(low, high, rtol) <= 0:
+            raise ConfigError(f"solution darcy needs low, high and rtol above 0, not {low}, {high} and {rtol}")
+        if average not in ("arithmetic", "harmonic"):
+            raise ConfigError(f"solution.average is '{average}'; it must be 'arithmetic' or 'harmonic'")
+        self.log_middle, self.log_ratio = math.log(low * high) / 2, math.log(high / low) / 2
+        self.source, self.scale, self.rtol = source, scale, rtol
+        self._scheme = FivePoint(average=average)
+
+    def forward(self, x: Tensor) -> Tensor:
+        a = (self.log_middle + self.log_ratio * x[..., 0]).exp()
+        return self.scale * implicit(a, self._solve, self._residual)[..., None]
+
+    def _solve(self, a: Tensor, right: Tensor | None) -> Tensor:
+        right = torch.full_like(a, self.source) if right is None else right
+        return self._scheme.solve(a, right, rtol=self.rtol).u
+
+    def _residual(self, a: Tensor, u: Tensor) -> Tensor:
+        inner = self._scheme.residual(a, u, torch.full_like(a, self.source))
+        return torch.nn.functional.pad(inner, (1, 1, 1, 1))
