@@ -1,4 +1,4 @@
-r"""Point sensors: :math:`A x` is x at ``sensors`` distinct entries of the field, or of some of its channels, at random."""
+r"""Point sensors: :math:`A x` is x at ``sensors`` distinct entries of the field, or of some channels, at random."""
 
 from __future__ import annotations
 

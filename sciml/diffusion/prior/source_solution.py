@@ -2,16 +2,17 @@ r"""A random source and the solution of a linear elliptic equation: a Gaussian p
 
 .. math:: \nabla^2 u + k^2 u = a \text{ on } (0, 1)^2, \qquad u = 0 \text{ on the boundary},
 
-the Poisson (k = 0) and Helmholtz (k = 1) problems of Huang et al. (2024), *DiffusionPDE*, section 4.1, by the scripts of
-their repository that made the data: on n x n points a is the field with independent cosine coefficients (type II) of
-standard deviations :math:`n\tau^{\alpha-1}(\pi^2 |\kappa|^2 + \tau^2)^{-\alpha/2}` without the constant one, and u the
-solution of the five-point scheme with the points at i / (n - 1). A field is :math:`x = (a / s_a, u / s_u)`.
+the Poisson (k = 0) and Helmholtz (k = 1) problems of Huang et al. (2024), *DiffusionPDE*, as the scripts of its
+repository make the data: on n x n points a is the field with independent cosine coefficients (type II) of standard
+deviations :math:`n\tau^{\alpha-1}(\pi^2 |\kappa|^2 + \tau^2)^{-\alpha/2}` without the constant one, and u the solution
+of the five-point scheme with the points at i / (n - 1). A field is :math:`x = (a / s_a, u / s_u)`.
 
 x is a linear map F of the white noise w behind the coefficients of a: cosines for a; for u sines, of
 
 .. math:: \hat u = \frac{M (c \circ w) M^T}{\lambda}, \qquad M_{ij} = \langle \sin_i, \cos_j \rangle ,
 
-c the standard deviations, :math:`\lambda_{ij}` the eigenvalues of the scheme. So with :math:`x_\sigma = x + \sigma\epsilon`
+c the standard deviations, :math:`\lambda_{ij}` the eigenvalues of the scheme. So with
+:math:`x_\sigma = x + \sigma\epsilon`
 
 .. math:: E[x|x_\sigma] = F (F^T F + \sigma^2 I)^{-1} F^T x_\sigma, \qquad
           \mathrm{Cov}[x|x_\sigma] = \sigma^2 F (F^T F + \sigma^2 I)^{-1} F^T ,
@@ -20,8 +21,9 @@ where :math:`F^T F` commutes with the symmetries of the square (:mod:`sciml.lina
 eigenvectors take about a minute, once, and a mean some milliseconds a field. Samples and exact posteriors do not need
 them.
 
-Their statistics of the data (in the repository of Yao et al. 2025, *FunDPS*) agree: standard deviations of 0.2919 and
-0.004175 for Poisson, 0.2845 and 0.004280 for Helmholtz.
+The published data have this law: the repository of Yao et al. (2025), *FunDPS*, gives their standard deviations of a
+and u as 0.2919 and 0.004175 for Poisson, 0.2845 and 0.004280 for Helmholtz; those of the law are 0.2921 and 0.004176,
+0.2846 and 0.004282.
 """
 
 from __future__ import annotations
@@ -29,7 +31,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import ClassVar, final
+from typing import Any, ClassVar, final
 
 import numpy as np
 import torch
@@ -45,7 +47,6 @@ from sciml.linalg.spectral_covariance import cosine_basis
 from sciml.linalg.square_symmetry import BLOCKS, Block, SquareBasis
 
 VERSION = 1  # of the stored eigenvectors
-PARTS = ("values", "vectors")
 
 
 @final
@@ -112,22 +113,17 @@ class SourceSolution(Prior):
             if root is None:
                 parts = self._pair.decomposed()
             else:
-                path = cache.entry(
-                    root, "source_solution", self._settings, version=VERSION, generate=self._write, suffix=".npz"
-                )
-                with np.load(path, allow_pickle=False) as file:
-                    parts = [tuple(torch.from_numpy(file[f"{part}{b}"]) for part in PARTS) for b in range(len(BLOCKS))]
-            self._basis = SquareBasis(
-                self._pair.shape[0], [(one.to(self.device), v.to(self.device)) for one, v in parts]
-            )
+                settings = {"name": "source_solution", "settings": self._settings, "version": VERSION}
+                with np.load(cache.entry(root, **settings, generate=self._write), allow_pickle=False) as file:
+                    arrays = [torch.from_numpy(file[str(i)]) for i in range(len(file.files))]
+                parts = list(zip(arrays[::2], arrays[1::2], strict=True))
+            here = [(values.to(self.device), vectors.to(self.device)) for values, vectors in parts]
+            self._basis = SquareBasis(self._pair.shape[0], here)
         return self._basis
 
     def _write(self, path: Path) -> None:
-        arrays = {
-            f"{name}{b}": array.cpu().numpy()
-            for b, part in enumerate(self._pair.decomposed())
-            for name, array in zip(PARTS, part, strict=True)
-        }
+        parts = [array.cpu().numpy() for part in self._pair.decomposed() for array in part]
+        arrays: dict[str, Any] = {str(i): part for i, part in enumerate(parts)}
         with open(path, "wb") as file:
             np.savez(file, **arrays)
 

@@ -28,3 +28,28 @@ def test_impossible_sensors_are_refused() -> None:
         Points(shape=(6, 1), sensors=7, noise_std=0.1)
     with pytest.raises(ValueError, match="noise_std"):
         Points(shape=(6, 1), sensors=3, noise_std=0.0)
+
+
+def test_chosen_channels_are_seen_at_points_of_the_grid() -> None:
+    x = torch.arange(24, dtype=torch.float64).reshape(1, 4, 3, 2)
+    places = []
+    for channel in (0, 1):
+        points = Points(shape=(4, 3, 2), sensors=5, noise_std=0.1, channels=[channel])
+        y = points(x)
+        assert set((y.flatten() % 2).tolist()) == {channel}
+        places.append(y // 2)
+        torch.testing.assert_close(points(points.adjoint(y)), y)
+    assert torch.equal(*places)  # the same points: the seed places them
+    everywhere = Points(shape=(4, 3, 2), sensors=24, noise_std=0.1, channels=[1, 0])
+    assert torch.equal(everywhere(x).flatten(), x.flatten())
+
+
+@pytest.mark.parametrize("channels", [[], [2], [-1], [0, 0]])
+def test_channels_that_are_not_there_are_refused(channels: list[int]) -> None:
+    with pytest.raises(ConfigError, match="channels 0 to 1"):
+        Points(shape=(4, 2), sensors=1, noise_std=0.1, channels=channels)
+
+
+def test_more_sensors_than_points_of_the_channels_are_refused() -> None:
+    with pytest.raises(ConfigError, match=r"sensors 5 must be between 1 and the 4 entries of channels \[1\]"):
+        Points(shape=(4, 2), sensors=5, noise_std=0.1, channels=[1])
