@@ -19,7 +19,8 @@ c the standard deviations, :math:`\lambda_{ij}` the eigenvalues of the scheme. S
 
 where :math:`F^T F` commutes with the symmetries of the square (:mod:`sciml.linalg.square_symmetry`): at 128 x 128 its
 eigenvectors take about a minute, once, and a mean some milliseconds a field. Samples and exact posteriors do not need
-them.
+them. Where the noise has a covariance C, diagonal in the cosine basis, :math:`C^{-1/2} F` takes the place of F, and
+:math:`C^{-1/2} x_\sigma` that of the field.
 
 The published data have this law: the repository of Yao et al. (2025), *FunDPS*, gives their standard deviations of a
 and u as 0.2919 and 0.004175 for Poisson, 0.2845 and 0.004280 for Helmholtz; those of the law are 0.2921 and 0.004176,
@@ -28,6 +29,7 @@ and u as 0.2919 and 0.004175 for Poisson, 0.2845 and 0.004280 for Helmholtz; tho
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -39,7 +41,8 @@ from torch import Generator, Tensor
 
 from sciml.data import cache
 from sciml.data.stream import normal
-from sciml.diffusion.base import ExactPosterior, LinearMeasurement, Posterior, Prior
+from sciml.diffusion.base import ExactPosterior, LinearMeasurement, Measurement, Posterior, Prior
+from sciml.diffusion.coloured import Noise
 from sciml.diffusion.conditioning import GaussianPosterior
 from sciml.errors import ConfigError
 from sciml.linalg.latent_covariance import LatentCovariance, Synthesis
@@ -60,10 +63,11 @@ class SourceSolution(Prior):
         tau: Its inverse length scale.
         zero_edges: The source is set to zero at the outermost points, as in the Helmholtz data.
         scale: Sizes :math:`s_a, s_u` that one unit of either channel stands for.
+        noise: Of its noisy versions; None for white noise.
 
     Raises:
-        ConfigError: The shape is no such pair of at least 4 x 4 points, a scale is not positive, or :math:`-k^2` is an
-            eigenvalue of the scheme.
+        ConfigError: The shape is no such pair of at least 4 x 4 points, a scale is not positive, :math:`-k^2` is an
+            eigenvalue of the scheme, or the noise is not the same along both axes.
     """
 
     gaussian: ClassVar[bool] = True
@@ -80,6 +84,7 @@ class SourceSolution(Prior):
         tau: float = 3.0,
         zero_edges: bool = False,
         scale: Sequence[float] = (1.0, 1.0),
+        noise: Noise | None = None,
     ) -> None:
         super().__init__()
         if len(shape) != 3 or shape[0] != shape[1] or shape[0] < 4 or shape[2] != 2:
@@ -89,6 +94,11 @@ class SourceSolution(Prior):
         self._settings = {"n": shape[0], "k": float(k), "alpha": float(alpha), "tau": float(tau)}
         self._settings |= {"zero_edges": bool(zero_edges), "scale": [float(one) for one in scale]}
         self._pair = Pair(**self._settings)
+        self.noise = noise
+        if noise is not None:
+            self._settings["noise"] = hashlib.sha256(noise.variance.numpy().tobytes()).hexdigest()
+            if not torch.allclose(noise.variance, noise.variance.transpose(0, 1)):
+                raise ConfigError("prior.noise must be the same along both axes")
         self._basis: SquareBasis | None = None
         self._covariance = LatentCovariance(self._pair)
 
@@ -97,10 +107,13 @@ class SourceSolution(Prior):
             return Posterior(torch.zeros_like(x_t), self._covariance)
         basis = self._eigenvectors()
         gain = 1 / (basis.values + sigma**2)
-        mean = self._pair(basis.combine(gain * basis.coordinates(self._pair.transpose(x_t))))
+        white = x_t if self.noise is None else self.noise.covariance(-1).matvec(x_t)
+        mean = self._pair(basis.combine(gain * basis.coordinates(self._pair.transpose(white))))
         return Posterior(mean, LatentCovariance(self._pair, basis, sigma**2 * gain))
 
-    def exact(self, measurement: LinearMeasurement, y: Tensor) -> ExactPosterior:
+    def exact(self, measurement: Measurement, y: Tensor) -> ExactPosterior | None:
+        if not isinstance(measurement, LinearMeasurement):
+            return None
         return GaussianPosterior(y.new_zeros(len(y), *self._pair.shape), self._covariance, measurement, y)
 
     def sample(self, n: int, generator: Generator) -> Tensor:
@@ -111,7 +124,7 @@ class SourceSolution(Prior):
         if self._basis is None or self._basis.values.device != self.device:
             root = cache.folder()
             if root is None:
-                parts = self._pair.decomposed()
+                parts = self._decomposed()
             else:
                 settings = {"name": "source_solution", "settings": self._settings, "version": VERSION}
                 with np.load(cache.entry(root, **settings, generate=self._write), allow_pickle=False) as file:
@@ -121,8 +134,11 @@ class SourceSolution(Prior):
             self._basis = SquareBasis(self._pair.shape[0], here)
         return self._basis
 
+    def _decomposed(self) -> list[tuple[Tensor, Tensor]]:
+        return self._pair.decomposed(None if self.noise is None else self.noise.variance[..., 0])
+
     def _write(self, path: Path) -> None:
-        parts = [array.cpu().numpy() for part in self._pair.decomposed() for array in part]
+        parts = [array.cpu().numpy() for part in self._decomposed() for array in part]
         arrays: dict[str, Any] = {str(i): part for i, part in enumerate(parts)}
         with open(path, "wb") as file:
             np.savez(file, **arrays)
@@ -174,13 +190,23 @@ class Pair(Synthesis):
         source = self.cosines @ a @ self.cosines.T
         return self.std * (source + self.cross.T @ (self.sines @ u @ self.sines.T / self.eigenvalues) @ self.cross)
 
-    def decomposed(self) -> list[tuple[Tensor, Tensor]]:
-        """Eigenvalues and eigenvectors of the parts of :math:`F^T F`, those of ``BLOCKS``."""
-        return [self._decomposed(block) for block in BLOCKS]
+    def decomposed(self, noise: Tensor | None = None) -> list[tuple[Tensor, Tensor]]:
+        r"""Eigenvalues and eigenvectors of the parts of :math:`F^T C^{-1} F`, those of ``BLOCKS``.
 
-    def _decomposed(self, block: Block) -> tuple[Tensor, Tensor]:
-        inside, std = self.cosines @ self.cosines.T, self.std[block.pairs(len(self.std))]
-        solution = block.squared(self.cross) / (self.scale[1] * self.eigenvalues[block.pairs(len(self.cross))][:, None])
-        gram = block.squared(inside) / self.scale[0] ** 2 + solution.T @ solution
+        Args:
+            noise: Variances of the cosine coefficients of the noise, ``(n, n)``; None for white noise.
+        """
+        return [self._decomposed(block, noise) for block in BLOCKS]
+
+    def _decomposed(self, block: Block, noise: Tensor | None) -> tuple[Tensor, Tensor]:
+        std = self.std[block.pairs(len(self.std))]
+        source = block.squared(self.cosines @ self.cosines.T)  # a projection: what zero edges leave of each mode
+        solution = block.squared(self.cross) / self.eigenvalues[block.pairs(len(self.cross))][:, None]
+        if noise is None:
+            gram = source / self.scale[0] ** 2 + solution.T @ solution / self.scale[1] ** 2
+        else:
+            solution, weight = block.squared(self.cross.T) @ solution, 1 / noise[block.pairs(len(noise))][:, None]
+            gram = source.T @ (weight * source) / self.scale[0] ** 2
+            gram += solution.T @ (weight * solution) / self.scale[1] ** 2
         values, vectors = torch.linalg.eigh(std[:, None] * gram * std)
         return values.clamp_min(0), vectors

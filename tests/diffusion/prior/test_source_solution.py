@@ -10,6 +10,7 @@ from torch import Tensor
 
 from sciml.data.stream import stream
 from sciml.diffusion.measurement.points import Points
+from sciml.diffusion.noise.exponential import Exponential
 from sciml.diffusion.prior.source_solution import SourceSolution
 from sciml.errors import ConfigError
 from sciml.folder import OUTPUTS
@@ -75,6 +76,19 @@ def test_moments_at_a_noise_level_agree_with_the_matrix(case: dict[str, Any], si
 
 
 @CASES
+def test_noise_with_a_covariance_takes_the_place_of_white_noise(case: dict[str, Any]) -> None:
+    noise = Exponential(shape=case["shape"], length=0.3, nugget=0.1)
+    prior, whole = SourceSolution(**case, noise=noise), dense(case)
+    x = torch.randn(3, *case["shape"], dtype=torch.float64, generator=stream("x", 0))
+    mean, covariance = prior.posterior(x, 0.7)
+    assert covariance is not None
+    added = 0.49 * noise.covariance().dense(x[0])
+    gain = torch.linalg.solve(whole + added, whole)
+    torch.testing.assert_close(mean.flatten(1), x.flatten(1) @ gain, rtol=0, atol=1e-10)
+    torch.testing.assert_close(covariance.dense(x[0]), whole - whole @ gain, rtol=0, atol=1e-10)
+
+
+@CASES
 def test_samples_solve_the_equation(case: dict[str, Any]) -> None:
     x = SourceSolution(**case).sample(5, stream("truth", 0))
     a, u = x[..., 0] * case["scale"][0], x[..., 1] * case["scale"][1]
@@ -101,6 +115,7 @@ def test_the_exact_posterior_is_that_of_the_matrix() -> None:
     y = points(prior.sample(2, stream("truth", 1)))
     gain = torch.linalg.solve(whole[points.index][:, points.index] + 1e-4 * torch.eye(9), whole[points.index]).T
     found = prior.exact(points, y)
+    assert found is not None
     torch.testing.assert_close(found.mean.flatten(1), y @ gain.T)
     torch.testing.assert_close(found.variance.flatten(), (whole - gain @ whole[points.index]).diagonal())
 
