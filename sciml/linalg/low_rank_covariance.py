@@ -39,8 +39,8 @@ from sciml.linalg.spectral_covariance import transform
 _EXACT = 1024  # examples or entries up to which all principal components are computed
 _EXTRA = 16  # columns beyond the rank in the random search for the leading ones
 _PASSES = 3  # times that the data sharpen these columns
-_SWEEPS = 200  # of D and F
-_STAYS = 1e-9  # change of D, in units of the mean variance, at which they end
+_SWEEPS = 30  # of D and F; then they change by a few per cent at most
+_STAYS = 1e-4  # change of D, in units of the mean variance, at which they end
 
 
 @final
@@ -145,10 +145,10 @@ def fitted(
 
     .. math:: F F^T = U\,(\Lambda - U^T D\,U)_+\,U^T, \qquad D = \mathrm{diag}(C - F F^T),
 
-    one after the other until D stays: principal factors, of Thurstone. (With :math:`F F^T = U \Lambda U^T` instead, the
-    variance along U would be counted twice, by F and by D.) Of large data sets U spans the leading part of a random
-    subspace that the data have sharpened (Halko, Martinsson and Tropp 2011, *Finding Structure with Randomness*,
-    algorithms 4.4 and 5.1).
+    one after the other until D stays or 30 times: the method of principal factors. With
+    :math:`F F^T = U \Lambda U^T` the variance along U would be counted twice, by F and by D. Of large data sets U spans
+    the leading part of a random subspace that the data have sharpened (Halko, Martinsson and Tropp 2011, *Finding
+    Structure with Randomness*, algorithms 4.4 and 5.1).
 
     Args:
         data: Fields ``(n, *axes, *rest)``; computed with in float64.

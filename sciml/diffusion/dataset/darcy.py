@@ -7,7 +7,7 @@ a one of two numbers by the sign of a Gaussian field (:mod:`sciml.simulation.dar
 
 .. math:: \frac{a - (a_{low} + a_{high})/2}{(a_{high} - a_{low})/2} \in \{-1, 1\}, \qquad u / s .
 
-With the default s the solution has a root mean square of 1.3 and values up to 3.3. Deviations from DiffusionPDE, whose
+With the default s the solution has a root mean square of 1.3 and values up to 3.5. Deviations from DiffusionPDE, whose
 data are 0.2 a - 1.5 and 115 u - 0.9: no shift of u, so that relative errors are those of the solution; and the
 coefficient is given where the scheme takes it, not interpolated there by splines, which over- and undershoot.
 """
