@@ -10,6 +10,7 @@ from torch import Tensor
 
 from sciml.data.stream import stream
 from sciml.diffusion.joint import Residual
+from sciml.diffusion.prior.source_solution import SourceSolution
 from sciml.diffusion.residual.darcy import Darcy
 from sciml.diffusion.residual.helmholtz import Helmholtz
 from sciml.equation.darcy import Darcy as Solver
@@ -89,3 +90,13 @@ def test_what_is_no_joint_field_is_named() -> None:
         Helmholtz(k=0.0, scale=SCALE)(torch.zeros(1, 6, 1))
     with pytest.raises(ConfigError, match="square grid"):
         Darcy(scale=SCALE)(torch.zeros(1, 4, 5, 2))
+
+
+@pytest.mark.parametrize(("k", "zero_edges"), [(0.0, False), (1.0, True)])
+def test_pairs_drawn_from_the_exact_prior_solve_the_equation(k: float, zero_edges: bool) -> None:
+    scale = (0.3, 0.004)
+    x = SourceSolution(shape=(8, 8, 2), k=k, zero_edges=zero_edges, scale=scale).sample(3, stream("x", 0))
+    assert x.abs().max() > 0.5
+    residual = Helmholtz(k=k, scale=scale)
+    assert residual(x).abs().max() < 1e-10
+    assert residual(x * torch.tensor([1.0, 1.01], dtype=torch.float64)).abs().max() > 1e-3
