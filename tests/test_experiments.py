@@ -58,6 +58,12 @@ SMALL = {
     "operator.dataset.n_test": "1",
     "operator.dataset.test_steps": "1",
     "operator.batch_size": "4",
+    "diffusion.dataset.n_train": "12",
+    "diffusion.dataset.n_val": "4",
+    "diffusion.dataset.n_test": "4",
+    "diffusion.dataset.train": "12",
+    "diffusion.dataset.val": "4",
+    "diffusion.dataset.test": "4",
     "influence.task.n_train": "40",
     "influence.task.n_query": "5",
     "influence.task.recipe.epochs": "1",
@@ -82,6 +88,16 @@ ATTRIBUTED = {
     "operator.dataset.n_test": "5",
     "operator.batch_size": "4",
 }
+# A denoiser that is a prior, and what reconstructs with it.
+DENOISER = {"network.width": "8", "diffusion.batch_size": "4"}
+RECONSTRUCTION = {
+    "diffusion.problems": "2",
+    "diffusion.samples": "2",
+    "diffusion.prior.rank": "2",
+    "diffusion.solver.pairs": "4",
+    "diffusion.solver.levels.steps": "3",
+    "diffusion.solver.sampler.levels.steps": "3",
+}
 
 
 @cache
@@ -104,6 +120,11 @@ def test_experiment_runs(name: str, tmp_path: Path) -> None:
     assert asked.experiment == name
     if needed := asked.tree.get("influence", {}).get("task", {}).get("run"):
         execute(request(needed, tmp_path, *small(needed), *small(needed, ATTRIBUTED)))
+    if needed := asked.tree.get("diffusion", {}).get("prior", {}).get("run"):
+        execute(request(needed, tmp_path, *small(needed), *small(needed, DENOISER)))
+        asked = request(name, tmp_path, *small(name), *small(name, RECONSTRUCTION))
+    elif has(asked.tree, ["diffusion", "dataset"]):
+        asked = request(name, tmp_path, *small(name), *small(name, DENOISER))
     outcome = execute(asked)
     assert outcome.row["metrics"]
     assert outcome.row["family"] in FAMILIES
@@ -134,7 +155,10 @@ SMALL_GRID = [
 PAIRS = list(zip_longest(named("pinn/collocation"), named("pinn/weighting"), fillvalue="fixed"))
 TRAINED = [("daw2023r3/convection", (f"optimizer={name}",)) for name in named("optimizer")]
 TRAINED += [("daw2023r3/convection", (f"pinn/collocation={a}", f"pinn/weighting={b}")) for a, b in PAIRS]
-TRAINED += [("baseline/heat", ("optimizer=adam",))]
+TRAINED += [
+    ("baseline/heat", ("optimizer=adam",)),
+    ("baseline/denoiser", ("diffusion.dataset.n_train=64", "network.width=8")),
+]
 
 
 @pytest.mark.parametrize(("name", "choices"), TRAINED, ids=lambda v: v if isinstance(v, str) else ",".join(v))
