@@ -97,8 +97,17 @@ class Prior(nn.Module, ABC):
     def forward(self, x_t: Tensor, sigma: float) -> Posterior:
         """What :meth:`posterior` returns and counts."""
 
-    def exact(self, measurement: LinearMeasurement, y: Tensor) -> ExactPosterior | None:
-        """The exact posterior given ``y`` ``(rows, m)``; None for a prior that has none in closed form."""
+    def exact(self, measurement: Measurement, y: Tensor) -> ExactPosterior | None:
+        """The exact posterior given ``y`` ``(rows, m)``; None where it has no closed form."""
+        return None
+
+    def log_density(self, x: Tensor, sigma: float = 0.0) -> Tensor | None:
+        """Logarithm of the density of fields with noise of this level, in nats; None where it has no closed form.
+
+        Args:
+            x: Fields ``(batch, *grid, channels)``; the result is ``(batch,)``.
+            sigma: Noise level; 0 gives p(x) itself.
+        """
         return None
 
     @abstractmethod

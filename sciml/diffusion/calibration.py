@@ -29,12 +29,19 @@ def mean_square_error(samples: Tensor, mean: Tensor, variance: Tensor) -> Tensor
     Returns:
         ``(problems,)``.
     """
-    return ((samples.mean(1) - mean).square() / variance).flatten(1).mean(1)
+    return _relative((samples.mean(1) - mean).square(), variance)
 
 
 def variance_ratio(samples: Tensor, variance: Tensor) -> Tensor:
     """Mean of sample variance over exact variance, ``(problems,)``; arguments as in :func:`mean_square_error`."""
-    return (samples.var(1) / variance).flatten(1).mean(1)
+    return _relative(samples.var(1), variance)
+
+
+def _relative(value: Tensor, variance: Tensor) -> Tensor:
+    """Mean over the entries that vary at all of their value over their variance."""
+    varies = (variance > 0).expand(value.shape)
+    ratio = (value / variance).where(varies, 0)
+    return ratio.flatten(1).sum(1) / varies.flatten(1).sum(1)
 
 
 def coverage(samples: Tensor, truth: Tensor, level: float) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import torch
@@ -150,7 +151,7 @@ class Inverse(LightningModule):
 
     def _exact(self, y: Tensor) -> ExactPosterior | None:
         """Of each observation, where there is a closed form."""
-        return self.prior.exact(self.measurement, y) if isinstance(self.measurement, LinearMeasurement) else None
+        return self.prior.exact(self.measurement, y)
 
     def _distance(self, x: Tensor, y: Tensor, variance: Tensor) -> Tensor:
         """Sliced Wasserstein distance to as many exact samples, in units of the posterior's standard deviation."""
@@ -159,6 +160,7 @@ class Inverse(LightningModule):
         # The same exact samples and directions for every solver, drawn from streams of their own.
         exact = rows.sample(stream("exact", self._seed)).unflatten(0, x.shape[:2])
         scale = variance.sqrt().flatten(1)[:, None]
+        scale = scale.where(scale > 0, math.inf)  # what does not vary is left out
         directions = normal((scale.shape[-1], DIRECTIONS), stream("directions", self._seed), x)
         directions = directions / directions.norm(dim=0)
         return sliced_wasserstein(x.flatten(2) / scale, exact.flatten(2) / scale, directions)

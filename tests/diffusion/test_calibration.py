@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 
@@ -79,3 +81,11 @@ def test_the_sliced_distance_of_shifted_points_is_the_shift_seen_along_each_dire
     shift = torch.tensor([1.0, 2.0, 2.0], dtype=torch.float64)
     shuffled = x[:, torch.randperm(50, generator=stream("order", 0))]
     torch.testing.assert_close(sliced_wasserstein(x + shift, shuffled, directions), torch.full((2,), 3**0.5).double())
+
+
+def test_entries_that_do_not_vary_are_left_out() -> None:
+    variance = (SCALE**2).clone()
+    variance[:5] = 0
+    for metric in (lambda v: mean_square_error(SAMPLES, MEAN, v), lambda v: variance_ratio(SAMPLES, v)):
+        kept = metric(torch.where(variance > 0, variance, math.inf)) * len(variance) / (len(variance) - 5)
+        torch.testing.assert_close(metric(variance), kept)

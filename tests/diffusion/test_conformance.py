@@ -221,6 +221,26 @@ def test_a_gaussian_prior_agrees_with_brute_force_conditioning(name: str) -> Non
         torch.testing.assert_close(found.covariance.dense(x_t[0]), covariance - covariance @ gain)
 
 
+@pytest.mark.parametrize("name", options("prior"))
+@pytest.mark.parametrize("sigma", [0.0, 0.5])
+def test_a_known_density_is_that_of_the_score(name: str, sigma: float) -> None:
+    """E[x|x_t] = x_t + sigma^2 grad log p(x_t); of a Gaussian prior the density itself is known from elsewhere."""
+    prior: Prior = build("prior", name)
+    x = (prior.sample(3, stream("truth", 0)) + sigma).requires_grad_()
+    density = prior.log_density(x, sigma)
+    if density is None:
+        return
+    assert density.shape == (3,)
+    (score,) = torch.autograd.grad(density.sum(), x)
+    if sigma:
+        torch.testing.assert_close(x + sigma**2 * score, prior.posterior(x, sigma).mean)
+    if prior.gaussian:
+        mean, covariance = moments(prior)
+        covariance = covariance + sigma**2 * torch.eye(len(mean), dtype=torch.float64)
+        law = torch.distributions.MultivariateNormal(mean, covariance)
+        torch.testing.assert_close(density, law.log_prob(x.flatten(1)))
+
+
 # ---------------------------------------------------------------- measurements
 
 

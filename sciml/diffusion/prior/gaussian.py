@@ -24,7 +24,7 @@ import torch
 from torch import Generator, Tensor
 
 from sciml.data.stream import normal
-from sciml.diffusion.base import ExactPosterior, LinearMeasurement, Posterior, Prior
+from sciml.diffusion.base import ExactPosterior, LinearMeasurement, Measurement, Posterior, Prior
 from sciml.diffusion.coloured import Noise
 from sciml.diffusion.conditioning import GaussianPosterior
 from sciml.linalg.spectral_covariance import SpectralCovariance, cosine_basis, transform
@@ -83,7 +83,14 @@ class Gaussian(Prior):
         mean = self.mean + transform(transform(x_t - self.mean, self._bases) * gain, back)
         return Posterior(mean, SpectralCovariance(added * gain, self._bases))
 
-    def exact(self, measurement: LinearMeasurement, y: Tensor) -> ExactPosterior:
+    def log_density(self, x: Tensor, sigma: float = 0.0) -> Tensor:
+        variance = self.variance + (sigma**2 if self.noise is None else sigma**2 * self.noise.variance)
+        square = transform(x - self.mean, self._bases).square() / variance
+        return -(square + (2 * math.pi * variance).log()).flatten(1).sum(1) / 2
+
+    def exact(self, measurement: Measurement, y: Tensor) -> ExactPosterior | None:
+        if not isinstance(measurement, LinearMeasurement):
+            return None
         mean = self.mean.expand(len(y), *self.variance.shape)
         return GaussianPosterior(mean, SpectralCovariance(self.variance, self._bases), measurement, y)
 

@@ -21,7 +21,7 @@ import torch
 from torch import Generator, Tensor
 
 from sciml.data.stream import normal, stream
-from sciml.diffusion.base import ExactPosterior, LinearMeasurement, Posterior, Prior
+from sciml.diffusion.base import ExactPosterior, LinearMeasurement, Measurement, Posterior, Prior
 from sciml.errors import ConfigError
 from sciml.linalg.covariance import Covariance
 
@@ -78,8 +78,14 @@ class Mixture(Prior):
         covariance = MixtureCovariance(weights, means - mean[:, None], variance)
         return Posterior(mean.reshape(x_t.shape), covariance)
 
-    def exact(self, measurement: LinearMeasurement, y: Tensor) -> ExactPosterior:
-        return MixturePosterior(self, measurement, y)
+    def log_density(self, x: Tensor, sigma: float = 0.0) -> Tensor:
+        variance = self.std**2 + sigma**2
+        distance = (x.flatten(1)[:, None] - self.means).square().sum(-1)
+        scale = self.means.shape[1] * math.log(2 * math.pi * variance) / 2
+        return (self.weights.log() - distance / (2 * variance)).logsumexp(1) - scale
+
+    def exact(self, measurement: Measurement, y: Tensor) -> ExactPosterior | None:
+        return MixturePosterior(self, measurement, y) if isinstance(measurement, LinearMeasurement) else None
 
     def sample(self, n: int, generator: Generator) -> Tensor:
         chosen = torch.multinomial(self.weights.cpu(), n, replacement=True, generator=generator)

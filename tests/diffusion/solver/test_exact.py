@@ -34,5 +34,5 @@ class Squares(Measurement):
 
 
 def test_it_refuses_what_has_no_closed_form() -> None:
-    with pytest.raises(RunError, match="needs a linear measurement, not Squares"):
+    with pytest.raises(RunError, match="prior Gaussian given Squares has none"):
         Exact()(torch.ones(1, 8), Squares(noise_std=0.1), Gaussian(shape=SHAPE), (1, *SHAPE), stream("solver", 0))

@@ -1,0 +1,26 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+from sciml.data.digits import digits
+from sciml.diffusion.dataset.digits import Digits
+from sciml.errors import ConfigError
+
+
+def test_every_image_is_in_one_split_with_black_minus_one_and_white_one() -> None:
+    splits = Digits(n_val=100, n_test=300).splits()
+    assert {name: len(part) for name, part in splits.items()} == {"train": 1397, "val": 100, "test": 300}
+    together = torch.cat([splits[name] for name in ("train", "val", "test")]).flatten(1)
+    known = (2 * digits()[0] - 1).float()
+    assert (together.min(), together.max()) == (-1, 1)
+    assert torch.equal(together.sum(1).sort().values, known.sum(1).sort().values)
+    assert len(together.unique(dim=0)) == len(known.unique(dim=0))
+    assert not torch.equal(splits["test"], Digits(n_val=100, n_test=300, seed=1).splits()["test"])
+    # Upright and not mirrored: a row of pixels is a row of the image.
+    assert torch.equal(together.reshape(-1, 8, 8)[(together == known[0]).all(1)][0].flatten(), known[0])
+
+
+def test_something_must_be_left_to_train_on() -> None:
+    with pytest.raises(ConfigError, match="1797 images"):
+        Digits(n_val=1000, n_test=797)
