@@ -19,7 +19,7 @@ from torch import Generator, Tensor
 
 from sciml.data.stream import normal
 from sciml.diffusion.base import ExactPosterior, LinearMeasurement
-from sciml.linalg.covariance import Covariance, FactoredCovariance
+from sciml.linalg.covariance import Covariance, FactoredCovariance, ModalCovariance
 
 
 class Conditioning:
@@ -29,13 +29,29 @@ class Conditioning:
         covariance: Of x, shared by all observations.
         measurement: A and its noise.
         like: Any observations ``(batch, m)``; gives m, dtype and device.
+        before: One for the same measurement. If its covariance had the modes of this one, little is left to do.
     """
 
-    def __init__(self, covariance: Covariance, measurement: LinearMeasurement, like: Tensor) -> None:
+    def __init__(
+        self,
+        covariance: Covariance,
+        measurement: LinearMeasurement,
+        like: Tensor,
+        before: Conditioning | None = None,
+    ) -> None:
         self._measurement = measurement
         identity = torch.eye(like.shape[-1], dtype=like.dtype, device=like.device)
-        self._cross = covariance.matvec(measurement.adjoint(identity))  # row i: Sigma A^T e_i
-        system = measurement(self._cross)
+        self._modes = covariance.modes if isinstance(covariance, ModalCovariance) else None
+        if isinstance(covariance, ModalCovariance):
+            if before is not None and before._modes is self._modes:
+                self._seen = before._seen
+            else:
+                self._seen = covariance.modes.analyse(measurement.adjoint(identity))
+            self._rows = self._seen * covariance.weight  # row i: what U makes Sigma A^T e_i of
+            system = self._seen @ self._rows.T
+        else:
+            self._rows = covariance.matvec(measurement.adjoint(identity))  # row i: Sigma A^T e_i
+            system = measurement(self._rows)
         system = (system + system.T) / 2 + measurement.noise_std**2 * identity
         self._factor = torch.linalg.cholesky(system)
 
@@ -47,7 +63,8 @@ class Conditioning:
             y: Observations ``(batch, m)``.
         """
         weights = torch.cholesky_solve((y - self._measurement(x)).T, self._factor).T
-        return x + torch.einsum("bm,m...->b...", weights, self._cross)
+        moved = torch.einsum("bm,m...->b...", weights, self._rows)
+        return x + (moved if self._modes is None else self._modes.synthesise(moved))
 
     def variance(self, covariance: FactoredCovariance) -> Tensor:
         """Diagonal of the posterior covariance as a field ``(*grid, channels)``.
@@ -55,8 +72,9 @@ class Conditioning:
         Args:
             covariance: The one given to the constructor.
         """
-        white = torch.linalg.solve_triangular(self._factor, self._cross.flatten(1), upper=False)
-        return covariance.variance() - white.square().sum(0).reshape(self._cross.shape[1:])
+        cross = self._rows if self._modes is None else self._modes.synthesise(self._rows)
+        white = torch.linalg.solve_triangular(self._factor, cross.flatten(1), upper=False)
+        return covariance.variance() - white.square().sum(0).reshape(cross.shape[1:])
 
 
 @final

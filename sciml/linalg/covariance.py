@@ -53,3 +53,31 @@ class FactoredCovariance(Covariance):
     @abstractmethod
     def variance(self) -> Tensor:
         """The diagonal, as one field ``(*shape)``."""
+
+
+class Modes(ABC):
+    r"""Fields U that several covariances :math:`U\,\mathrm{diag}(w)\,U^T` have in common, orthonormal or not."""
+
+    @abstractmethod
+    def analyse(self, x: Tensor) -> Tensor:
+        """:math:`U^T x` ``(batch, d)`` of each field of ``x`` ``(batch, *shape)``."""
+
+    @abstractmethod
+    def synthesise(self, z: Tensor) -> Tensor:
+        """U z ``(batch, *shape)`` of each row of ``z`` ``(batch, d)``."""
+
+
+class ModalCovariance(FactoredCovariance):
+    r""":math:`U\,\mathrm{diag}(w)\,U^T`, so that what is known of a field under one holds for all with these modes.
+
+    Attributes:
+        modes: U.
+        weight: w ``(d,)``, or one number for all, not negative.
+    """
+
+    modes: Modes
+    weight: Tensor
+
+    @final
+    def matvec(self, x: Tensor) -> Tensor:
+        return self.modes.synthesise(self.weight * self.modes.analyse(x))

@@ -13,7 +13,7 @@ from typing import final
 import torch
 from torch import Tensor, nn
 
-from sciml.linalg.covariance import FactoredCovariance
+from sciml.linalg.covariance import ModalCovariance, Modes
 
 _TOGETHER = 256  # points whose variance is taken in one go
 
@@ -53,29 +53,41 @@ class Eigenbasis(ABC):
 
 
 @final
-class LatentCovariance(FactoredCovariance):
-    """Args:
-    synthesis: F.
-    basis: B; None where W is the identity.
-    weight: w, ``(n²,)``, not negative; None where W is the identity.
+class LatentModes(Modes):
+    """F B.
+
+    Args:
+        synthesis: F.
+        basis: B; None for the identity.
     """
 
-    def __init__(self, synthesis: Synthesis, basis: Eigenbasis | None = None, weight: Tensor | None = None) -> None:
-        self._synthesis, self._basis, self._weight = synthesis, basis, weight
-        self._variance: Tensor | None = None
+    def __init__(self, synthesis: Synthesis, basis: Eigenbasis | None = None) -> None:
+        self.synthesis, self.basis = synthesis, basis
 
-    def matvec(self, x: Tensor) -> Tensor:
-        w = self._synthesis.transpose(x)
-        if self._basis is not None and self._weight is not None:
-            w = self._basis.combine(self._weight * self._basis.coordinates(w))
-        return self._synthesis(w)
+    def analyse(self, x: Tensor) -> Tensor:
+        w = self.synthesis.transpose(x)
+        return w.flatten(1) if self.basis is None else self.basis.coordinates(w)
+
+    def synthesise(self, z: Tensor) -> Tensor:
+        n = self.synthesis.shape[0]
+        return self.synthesis(z.unflatten(1, (n, n)) if self.basis is None else self.basis.combine(z))
+
+
+@final
+class LatentCovariance(ModalCovariance):
+    """Args:
+    modes: F B.
+    weight: w, ``(n²,)``, not negative; None for 1.
+    """
+
+    def __init__(self, modes: LatentModes, weight: Tensor | None = None) -> None:
+        self.modes, self._synthesis = modes, modes.synthesis
+        self.weight = next(self._synthesis.buffers()).new_ones(()) if weight is None else weight
+        self._variance: Tensor | None = None
 
     def root(self, z: Tensor) -> Tensor:
         """Of the first channel of ``z``: there are no more numbers than that to be drawn."""
-        w = z[..., 0]
-        if self._basis is not None and self._weight is not None:
-            w = self._basis.combine(self._weight.sqrt() * w.flatten(1))
-        return self._synthesis(w)
+        return self.modes.synthesise(self.weight.sqrt() * z[..., 0].flatten(1))
 
     def variance(self) -> Tensor:
         """The square norms of a root's rows, taken in one triangle of a quarter: all others are its images."""
@@ -93,13 +105,9 @@ class LatentCovariance(FactoredCovariance):
 
     def _rows(self, i: Tensor, j: Tensor, channel: int) -> Tensor:
         """Variances of a channel at some points."""
-        like, found = next(self._synthesis.buffers()), []
+        found = []
         for across, down in zip(i.split(_TOGETHER), j.split(_TOGETHER), strict=True):
-            x = like.new_zeros(len(across), *self._synthesis.shape)
+            x = self.weight.new_zeros(len(across), *self._synthesis.shape)
             x[torch.arange(len(across)), across, down, channel] = 1
-            w = self._synthesis.transpose(x)
-            if self._basis is None or self._weight is None:
-                found.append(w.flatten(1).square().sum(1))
-            else:
-                found.append(self._basis.coordinates(w).square() @ self._weight)
+            found.append((self.modes.analyse(x).square() * self.weight).sum(1))
         return torch.cat(found)

@@ -4,6 +4,8 @@ import torch
 
 from sciml.diffusion.conditioning import Conditioning
 from sciml.diffusion.measurement.points import Points
+from sciml.diffusion.prior.source_solution import SourceSolution
+from sciml.linalg.covariance import FactoredCovariance
 from sciml.linalg.dense_covariance import DenseCovariance
 
 SHAPE = (5, 1)
@@ -21,3 +23,22 @@ def test_it_equals_the_information_form() -> None:
     shift = (y - mean.flatten(1) @ matrix.T) @ matrix @ posterior / 0.09
     torch.testing.assert_close(found.shift(mean, y).flatten(1), mean.flatten(1) + shift)
     torch.testing.assert_close(found.variance(DenseCovariance(sigma, SHAPE)).flatten(), posterior.diagonal())
+
+
+def test_covariances_with_common_modes_are_conditioned_as_any_other() -> None:
+    shape = (6, 6, 2)
+    prior, points = SourceSolution(shape=shape), Points(shape=shape, sensors=9, noise_std=1e-3, channels=[0])
+    x, y = prior.sample(2, torch.Generator().manual_seed(0)), torch.randn(2, 9, dtype=torch.float64)
+    before = None
+    for sigma in (3.0, 0.1):
+        covariance = prior.posterior(x, sigma).covariance
+        assert isinstance(covariance, FactoredCovariance)
+        calls = points.calls
+        found = Conditioning(covariance, points, y, before)
+        assert points.calls - calls == (1 if before is None else 0)  # A is applied to the modes once
+        jitter = 1e-14 * torch.eye(72, dtype=torch.float64)  # it is singular
+        expected = Conditioning(DenseCovariance(covariance.dense(x[0]) + jitter, shape), points, y)
+        torch.testing.assert_close(found.shift(x, y), expected.shift(x, y), rtol=1e-6, atol=1e-8)
+        plain = DenseCovariance(covariance.dense(x[0]) + jitter, shape)
+        torch.testing.assert_close(found.variance(covariance), expected.variance(plain), rtol=1e-6, atol=1e-9)
+        before = found

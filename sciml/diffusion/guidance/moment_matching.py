@@ -43,16 +43,18 @@ class MomentMatching(Guidance):
         a = linear(measurement, "guidance moment_matching")
         if not prior.has_covariance:
             raise RunError(f"guidance moment_matching needs a prior with a covariance; {type(prior).__name__} has none")
-        factored: dict[float, Conditioning] = {}  # of the newest level: a sampler comes back to it
+        newest: tuple[float, Conditioning | None] = (0.0, None)  # of the last level: a sampler comes back to it
 
         def denoise(x: Tensor, sigma: float) -> Tensor:
+            nonlocal newest
             mean, covariance = prior.posterior(x, sigma)
             assert covariance is not None  # it has one
             if covariance.shared:
-                if sigma not in factored:
-                    factored.clear()
-                    factored[sigma] = Conditioning(covariance, a, y)
-                return factored[sigma].shift(mean, y)
+                level, gain = newest
+                if gain is None or level != sigma:
+                    gain = Conditioning(covariance, a, y, before=gain)
+                    newest = sigma, gain
+                return gain.shift(mean, y)
 
             def system(w: Tensor) -> Tensor:
                 return a(covariance.matvec(a.adjoint(w))) + a.noise_std**2 * w

@@ -45,7 +45,7 @@ from sciml.diffusion.base import ExactPosterior, LinearMeasurement, Measurement,
 from sciml.diffusion.coloured import Noise
 from sciml.diffusion.conditioning import GaussianPosterior
 from sciml.errors import ConfigError
-from sciml.linalg.latent_covariance import LatentCovariance, Synthesis
+from sciml.linalg.latent_covariance import LatentCovariance, LatentModes, Synthesis
 from sciml.linalg.spectral_covariance import cosine_basis
 from sciml.linalg.square_symmetry import BLOCKS, Block, SquareBasis
 
@@ -99,17 +99,18 @@ class SourceSolution(Prior):
             self._settings["noise"] = hashlib.sha256(noise.variance.numpy().tobytes()).hexdigest()
             if not torch.allclose(noise.variance, noise.variance.transpose(0, 1)):
                 raise ConfigError("prior.noise must be the same along both axes")
-        self._basis: SquareBasis | None = None
-        self._covariance = LatentCovariance(self._pair)
+        self._modes: LatentModes | None = None
+        self._covariance = LatentCovariance(LatentModes(self._pair))
 
     def forward(self, x_t: Tensor, sigma: float) -> Posterior:
         if math.isinf(sigma):
             return Posterior(torch.zeros_like(x_t), self._covariance)
-        basis = self._eigenvectors()
-        gain = 1 / (basis.values + sigma**2)
+        modes = self._eigenmodes()
+        assert modes.basis is not None  # those of the law itself alone have none
+        gain = 1 / (modes.basis.values + sigma**2)
         white = x_t if self.noise is None else self.noise.covariance(-1).matvec(x_t)
-        mean = self._pair(basis.combine(gain * basis.coordinates(self._pair.transpose(white))))
-        return Posterior(mean, LatentCovariance(self._pair, basis, sigma**2 * gain))
+        mean = modes.synthesise(gain * modes.analyse(white))
+        return Posterior(mean, LatentCovariance(modes, sigma**2 * gain))
 
     def exact(self, measurement: Measurement, y: Tensor) -> ExactPosterior | None:
         if not isinstance(measurement, LinearMeasurement):
@@ -119,9 +120,9 @@ class SourceSolution(Prior):
     def sample(self, n: int, generator: Generator) -> Tensor:
         return self._pair(normal((n, *self._pair.std.shape), generator, self._pair.std))
 
-    def _eigenvectors(self) -> SquareBasis:
+    def _eigenmodes(self) -> LatentModes:
         """Made at the first need, or read where the run keeps generated data."""
-        if self._basis is None or self._basis.values.device != self.device:
+        if self._modes is None:
             root = cache.folder()
             if root is None:
                 parts = self._decomposed()
@@ -131,8 +132,8 @@ class SourceSolution(Prior):
                     arrays = [torch.from_numpy(file[str(i)]) for i in range(len(file.files))]
                 parts = list(zip(arrays[::2], arrays[1::2], strict=True))
             here = [(values.to(self.device), vectors.to(self.device)) for values, vectors in parts]
-            self._basis = SquareBasis(self._pair.shape[0], here)
-        return self._basis
+            self._modes = LatentModes(self._pair, SquareBasis(self._pair.shape[0], here))
+        return self._modes
 
     def _decomposed(self) -> list[tuple[Tensor, Tensor]]:
         return self._pair.decomposed(None if self.noise is None else self.noise.variance[..., 0])
