@@ -68,17 +68,36 @@ def images(fields: dict[str, Tensor], *, alike: Sequence[str] = (), signed: Sequ
     Returns:
         One row of panels.
     """
-    figure = Figure(figsize=(3 * len(fields), 2.8), layout="constrained")
-    for panel, (title, field) in zip(figure.subplots(1, len(fields), squeeze=False)[0], fields.items(), strict=True):
-        values = _array(field)
-        image = panel.imshow(values.T, origin="lower", cmap="RdBu_r" if title in signed else "viridis")
-        if title in alike:
-            first = _array(fields[alike[0]])
-            image.set_clim(first.min(), first.max())
-        elif title in signed:
-            image.set_clim(-abs(values).max(), abs(values).max())
-        figure.colorbar(image, ax=panel)
-        panel.set(title=title)
+    return image_rows({"": fields}, alike=alike, signed=signed)
+
+
+def image_rows(rows: dict[str, dict[str, Tensor]], *, alike: Sequence[str] = (), signed: Sequence[str] = ()) -> Figure:
+    """Several rows of :func:`images`, with the same titles and scales of their own.
+
+    Args:
+        rows: What :func:`images` takes, by the label of the row.
+        alike: As there.
+        signed: As there.
+
+    Returns:
+        One row of panels for each.
+    """
+    titles = list(next(iter(rows.values())))
+    figure = Figure(figsize=(3 * len(titles), 2.8 * len(rows)), layout="constrained")
+    panels = figure.subplots(len(rows), len(titles), squeeze=False)
+    for line, (label, fields) in zip(panels, rows.items(), strict=True):
+        for panel, title in zip(line, titles, strict=True):
+            values = _array(fields[title])
+            image = panel.imshow(values.T, origin="lower", cmap="RdBu_r" if title in signed else "viridis")
+            if title in alike:
+                first = _array(fields[alike[0]])
+                image.set_clim(first.min(), first.max())
+            elif title in signed:
+                image.set_clim(-abs(values).max(), abs(values).max())
+            figure.colorbar(image, ax=panel)
+        line[0].set_ylabel(label)
+    for panel, title in zip(panels[0], titles, strict=True):
+        panel.set_title(title)
     return figure
 
 

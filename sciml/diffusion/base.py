@@ -255,7 +255,13 @@ class Solver(ABC):
 
 
 class Score(ABC):
-    """A measure of how far an estimate is from the truth, beside the relative error of whole fields."""
+    """A measure of how far an estimate is from the truth, beside the relative error of whole fields.
+
+    Attributes:
+        names: Of the channels, where it knows them.
+    """
+
+    names: tuple[str, ...] = ()
 
     @abstractmethod
     def __call__(self, estimate: Tensor, truth: Tensor) -> dict[str, Tensor]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from torch import Tensor
@@ -10,26 +11,32 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-def posterior_figure(*, truth: Tensor, mean: Tensor, std: Tensor, seen: Tensor | None = None) -> Figure:
-    """One problem; images for fields of two axes, else lines. Only the first channel of images is drawn.
+def posterior_figure(
+    *, truth: Tensor, mean: Tensor, std: Tensor, seen: Tensor | None = None, names: Sequence[str] = ()
+) -> Figure:
+    """One problem; images for fields of two axes, a row for each channel, else lines.
 
     Args:
         truth: ``(*grid, channels)``.
         mean: Of the samples.
         std: Of the samples, entry by entry.
         seen: The adjoint of a linear measurement, applied to the observations.
+        names: Of the channels; if there are none they are counted.
     """
     if truth.ndim == 3 and min(truth.shape[:2]) > 1:
-        return _images(truth[..., 0], mean[..., 0], std[..., 0], None if seen is None else seen[..., 0])
+        return _images(truth, mean, std, seen, names)
     return _lines(truth.flatten(), mean.flatten(), std.flatten())
 
 
-def _images(truth: Tensor, mean: Tensor, std: Tensor, seen: Tensor | None) -> Figure:
-    from sciml.figure import images
+def _images(truth: Tensor, mean: Tensor, std: Tensor, seen: Tensor | None, names: Sequence[str]) -> Figure:
+    from sciml.figure import image_rows
 
     panels = {"truth": truth, "adjoint of y": seen, "mean of samples": mean, "their sd": std, "error": mean - truth}
     drawn = {name: field for name, field in panels.items() if field is not None}
-    return images(drawn, alike=("truth", "mean of samples"), signed=("error",))
+    channels = truth.shape[-1]
+    labels = list(names) or ([f"channel {i}" for i in range(channels)] if channels > 1 else [""])
+    rows = {label: {name: field[..., i] for name, field in drawn.items()} for i, label in enumerate(labels)}
+    return image_rows(rows, alike=("truth", "mean of samples"), signed=("error",))
 
 
 def _lines(truth: Tensor, mean: Tensor, std: Tensor) -> Figure:

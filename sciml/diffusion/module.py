@@ -176,4 +176,5 @@ class Inverse(LightningModule):
 
     def figures(self) -> dict[str, Figure]:
         """The first problem: truth, what was measured, mean and spread of the samples, error."""
-        return {"posterior": posterior_figure(**{name: part.cpu() for name, part in self._example.items()})}
+        parts = {name: part.cpu() for name, part in self._example.items()}
+        return {"posterior": posterior_figure(**parts, names=() if self.score is None else self.score.names)}
