@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from sciml.data.stream import stream
 from sciml.diffusion.base import Dataset
-from sciml.diffusion.preconditioner.base import Preconditioner
+from sciml.diffusion.preconditioner.base import Scaling
 from sciml.diffusion.preconditioner.edm import EDM
 from sciml.diffusion.prior.gaussian import Gaussian
 from sciml.diffusion.training import Denoising
@@ -19,7 +19,7 @@ from sciml.diffusion.training import Denoising
 class Exact(nn.Module):
     """What a network has to be so that the preconditioner makes the best denoiser of it."""
 
-    def __init__(self, prior: Gaussian, preconditioner: Preconditioner, sigma: Any) -> None:
+    def __init__(self, prior: Gaussian, preconditioner: Scaling, sigma: Any) -> None:
         super().__init__()
         self.prior, self.preconditioner, self.sigma = prior, preconditioner, sigma
         self.weight = nn.Parameter(torch.ones((), dtype=torch.float64))

@@ -24,7 +24,7 @@ from sciml.data.dihedral import dihedral
 from sciml.data.stream import normal, stream
 from sciml.diffusion.base import Dataset, Posterior, Prior, Sampler
 from sciml.diffusion.gaussian_fit import GaussianFit
-from sciml.diffusion.preconditioner.base import Preconditioned, Preconditioner
+from sciml.diffusion.preconditioner.base import Denoiser, Preconditioner
 from sciml.errors import ConfigError
 from sciml.parallel import check_network, check_rows, ranks
 from sciml.trained import Trained, check_slots
@@ -89,8 +89,7 @@ class Denoising(Trained):
             raise ConfigError(f"diffusion.tested_at is {list(tested_at)}; it must be one or more positive noise levels")
         self.dataset, self.sampler = dataset, sampler
         self.dihedral, self.batch_size, self.tested_at = dihedral, batch_size, tuple(tested_at)
-        channels = dataset.shape[-1]
-        self.denoiser = Preconditioned(network(channels, channels, conditions=1), preconditioner)
+        self.preconditioner, self.denoiser = preconditioner, preconditioner.denoiser(network, dataset.shape)
         self.average = Average(self.denoiser, ema, key="diffusion.ema")
         self.evaluations = 0  # fields that training sent through the network
         self._streams = {name: stream(f"denoising/{name}") for name in ("batches", "levels", "noise", "symmetry")}
@@ -103,6 +102,8 @@ class Denoising(Trained):
         if self._splits:
             return
         self._splits = self.dataset.splits()
+        if stage == "fit":  # a module that is only tested has it from a checkpoint
+            self.denoiser.fit(self.split("train"))
         self.batches = Batches(len(self._splits["train"]), self.batch_size, self._streams["batches"])
         if self._batches_state is not None:
             self.batches.load_state_dict(self._batches_state)
@@ -133,10 +134,10 @@ class Denoising(Trained):
 
     def _error(self, x: Tensor, uniform: Tensor, noise: Tensor) -> Tensor:
         """The weighted mean square error of the entries, a sum over the fields."""
-        sigma = self.denoiser.preconditioner.levels(uniform).to(x.device)
-        weight = self.denoiser.preconditioner.weight(sigma).to(x.dtype)
+        sigma = self.preconditioner.levels(uniform).to(x.device)
+        weight = self.denoiser.weight(sigma).to(x.dtype)[(slice(None), *[None] * (x.dim() - 2))]
         noisy = x + sigma.to(x.dtype)[(..., *[None] * (x.dim() - 1))] * noise.to(x.device)
-        return (weight * (self.denoiser(noisy, sigma) - x).square().flatten(1).mean(1)).sum()
+        return (weight * (self.denoiser(noisy, sigma) - x).square()).flatten(1).mean(1).sum()
 
     def check_shares(self, size: int) -> None:
         check_rows({"a batch": self.batch_size}, size)
@@ -237,7 +238,7 @@ class Denoising(Trained):
 class _Unfitted(Prior):
     """What a sampler sees of a network in training."""
 
-    def __init__(self, denoiser: Preconditioned) -> None:
+    def __init__(self, denoiser: Denoiser) -> None:
         super().__init__()
         self.denoiser = denoiser
 

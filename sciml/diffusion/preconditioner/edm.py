@@ -16,12 +16,12 @@ from typing import final
 import torch
 from torch import Tensor
 
-from sciml.diffusion.preconditioner.base import Coefficients, Preconditioner
+from sciml.diffusion.preconditioner.base import Coefficients, Scaling
 from sciml.errors import ConfigError
 
 
 @final
-class EDM(Preconditioner):
+class EDM(Scaling):
     """Args:
         sigma_data: Standard deviation of the data, in the units of the fields.
         p_mean: Mean of the logarithm of the noise level in training.

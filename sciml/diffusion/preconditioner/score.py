@@ -20,7 +20,7 @@ from typing import Literal, final
 import torch
 from torch import Tensor
 
-from sciml.diffusion.preconditioner.base import Coefficients, Preconditioner
+from sciml.diffusion.preconditioner.base import Coefficients, Scaling
 from sciml.diffusion.process import SDE
 from sciml.errors import ConfigError
 
@@ -28,7 +28,7 @@ LAST_STEP = 999
 
 
 @final
-class ScoreNetwork(Preconditioner):
+class ScoreNetwork(Scaling):
     """Args:
         sde: The process.
         predicts: ``noise``, or ``score`` for its negative, the score times the noise's standard deviation.
