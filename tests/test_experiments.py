@@ -64,6 +64,8 @@ SMALL = {
     "diffusion.dataset.train": "12",
     "diffusion.dataset.val": "4",
     "diffusion.dataset.test": "4",
+    "diffusion.problems": "2",
+    "diffusion.samples": "2",
     "influence.task.n_train": "40",
     "influence.task.n_query": "5",
     "influence.task.recipe.epochs": "1",
@@ -107,7 +109,17 @@ def tree(name: str) -> dict[str, Any]:
 
 
 def small(name: str, sizes: dict[str, str] = SMALL) -> list[str]:
-    return [f"{key}={value}" for key, value in sizes.items() if has(tree(name), key.split("."))]
+    return [f"{key}={value}" for key, value in sizes.items() if has(tree(name), key.split("."))] + small_fields(name)
+
+
+def small_fields(name: str) -> list[str]:
+    """Priors in closed form are of any size: at most 16 points an axis, 20 of them seen."""
+    diffusion = tree(name).get("diffusion", {})
+    if "run" in diffusion.get("prior", {"run": None}) or "sensors" not in diffusion["measurement"]:
+        return []
+    *grid, channels = diffusion["shape"]
+    sensors = min(20, diffusion["measurement"]["sensors"])
+    return [f"diffusion.shape={[*(min(16, n) for n in grid), channels]}", f"diffusion.measurement.sensors={sensors}"]
 
 
 def has(node: Any, path: list[str]) -> bool:
