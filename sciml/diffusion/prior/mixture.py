@@ -65,18 +65,16 @@ class Mixture(Prior):
     def forward(self, x_t: Tensor, sigma: float) -> Posterior:
         x = x_t.flatten(1)
         if math.isinf(sigma):
-            weights = self.weights.expand(len(x), -1)
-            means = self.means.expand(len(x), -1, -1)
-            variance = self.std**2
+            weights, gain, variance = self.weights.expand(len(x), -1), 0.0, self.std**2
         else:
-            gain = self.std**2 / (self.std**2 + sigma**2)
-            distance = (x[:, None] - self.means).square().sum(-1)
-            weights = (self.weights.log() - distance / (2 * (self.std**2 + sigma**2))).softmax(1)
-            means = self.means + gain * (x[:, None] - self.means)
-            variance = gain * sigma**2
-        mean = torch.einsum("nk,nkd->nd", weights, means)
-        covariance = MixtureCovariance(weights, means - mean[:, None], variance)
-        return Posterior(mean.reshape(x_t.shape), covariance)
+            total = self.std**2 + sigma**2
+            # The square of x is the same for all components.
+            near = (x @ self.means.T - self.means.square().sum(1) / 2) / total
+            weights = (self.weights.log() + near).softmax(1)
+            gain, variance = self.std**2 / total, self.std**2 / total * sigma**2
+        centre = weights @ self.means
+        covariance = MixtureCovariance(weights, self.means, centre, 1 - gain, variance)
+        return Posterior((gain * x + (1 - gain) * centre).reshape(x_t.shape), covariance)
 
     def log_density(self, x: Tensor, sigma: float = 0.0) -> Tensor:
         variance = self.std**2 + sigma**2
@@ -99,18 +97,21 @@ class MixtureCovariance(Covariance):
 
     Args:
         weights: ``(batch, components)``.
-        offsets: Means of the components minus the mean of all, ``(batch, components, d)``.
+        means: Of the components of all entries, ``(components, d)``, up to a shift and ``scale``.
+        centre: Their weighted means ``(batch, d)``.
+        scale: From differences of ``means`` to those of the components' means.
         variance: Within each component.
     """
 
-    def __init__(self, weights: Tensor, offsets: Tensor, variance: float) -> None:
-        self._weights, self._offsets, self._variance = weights, offsets, variance
+    def __init__(self, weights: Tensor, means: Tensor, centre: Tensor, scale: float, variance: float) -> None:
+        self._weights, self._means, self._centre = weights, means, centre
+        self._scale, self._variance = scale, variance
 
     def matvec(self, x: Tensor) -> Tensor:
         flat = x.flatten(1)
-        along = (self._offsets @ flat[..., None])[..., 0] * self._weights
-        between = (along[:, None] @ self._offsets)[:, 0]
-        return (self._variance * flat + between).reshape(x.shape)
+        # Weighted, these sum up to zero: the centre need not be taken off a second time.
+        along = self._weights * (flat @ self._means.T - (flat * self._centre).sum(1, keepdim=True))
+        return (self._variance * flat + self._scale**2 * (along @ self._means)).reshape(x.shape)
 
 
 @final
