@@ -69,7 +69,7 @@ class _Implicit(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor, None, None]:
+    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor, None, None]:  # type: ignore[override]
         x, u = ctx.saved_tensors
         weights = ctx.solve(x, grad_outputs[0])
         with torch.enable_grad():
@@ -80,5 +80,5 @@ class _Implicit(torch.autograd.Function):
     @staticmethod
     def jvp(ctx: Any, *grad_inputs: Any) -> Tensor:
         x, u = ctx.saved_tensors
-        _, change = torch.func.jvp(lambda x: ctx.residual(x, u), (x,), (grad_inputs[0],))
+        change = torch.func.jvp(lambda x: ctx.residual(x, u), (x,), (grad_inputs[0],))[1]
         return ctx.solve(x, change)

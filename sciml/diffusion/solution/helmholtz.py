@@ -50,7 +50,7 @@ class Helmholtz(LinearSolution):
             sines = math.sqrt(2 / n) * torch.sin(math.pi / n * torch.outer(m, torch.arange(n + 1)))
             sines[:, [0, -1]] = 0  # sin pi m is not quite
             self.register_buffer(f"sines{axis}", sines, persistent=False)
-        if eigenvalues.abs().min() < 1e-9 * eigenvalues.abs().max():
+        if k and eigenvalues.abs().min() < 1e-9 * k**2:
             raise ConfigError(f"solution.k is {k:g}: minus its square is an eigenvalue of the scheme")
         self.register_buffer("inverse", scale / eigenvalues[0][..., None], persistent=False)
 

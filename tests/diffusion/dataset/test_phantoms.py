@@ -1,0 +1,41 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+from sciml.data.ellipses import Ellipses, pixels
+from sciml.diffusion.dataset.phantoms import Phantoms
+from sciml.errors import ConfigError
+
+
+def test_phantoms_are_sums_of_their_ellipses_within_the_unit_interval_and_the_unit_disc() -> None:
+    phantoms = Phantoms(points=32, train=1, val=70, test=1)
+    images = phantoms.splits()["val"]
+    assert images.shape == (70, 32, 32, 1)
+    assert images.dtype == torch.float32
+    assert images.min() >= 0
+    assert images.max() <= 1
+    assert images.amax((1, 2, 3)).std() > 0.05  # not all alike
+    ellipses = phantoms.ellipses("val")
+    rendered = sum(pixels(Ellipses(*(part[:, i] for part in ellipses)), 32) for i in range(9))
+    torch.testing.assert_close(rendered, images[..., 0], rtol=0, atol=1e-5)
+    reach = torch.maximum(ellipses.a, ellipses.b) + (ellipses.x**2 + ellipses.y**2).sqrt()
+    assert reach[ellipses.value != 0].max() < 1
+    assert 4 < (ellipses.value != 0).sum(1).double().mean() < 8
+
+
+def test_splits_differ_and_do_not_depend_on_how_many_are_asked_for() -> None:
+    few = Phantoms(points=8, train=3, val=2, test=2).splits()
+    more = Phantoms(points=8, train=80, val=2, test=2).splits()
+    assert torch.equal(few["train"], more["train"][:3])
+    everything = torch.cat(list(more.values())).flatten(1)
+    assert len(everything.unique(dim=0)) == 84
+    other = Phantoms(points=8, train=3, val=2, test=2, seed=1).splits()
+    assert not torch.equal(few["train"], other["train"])
+
+
+def test_impossible_numbers_are_refused() -> None:
+    with pytest.raises(ConfigError, match=r"dataset\.val"):
+        Phantoms(val=0)
+    with pytest.raises(ConfigError, match=r"dataset\.points"):
+        Phantoms(points=1)
