@@ -61,6 +61,7 @@ class Prior(nn.Module, ABC):
         gaussian: p(x) is a normal distribution, so that its two moments are all of it.
         has_covariance: :meth:`posterior` returns a covariance.
         needs_run: It is made of a finished run, which its parameter ``run`` names.
+        needs_files: It is made of files of the user's own, which its parameter ``path`` names.
         evaluations: Calls of :meth:`posterior` so far, each for a whole batch.
         backwards: How many of them a gradient was taken through, as solvers report.
         noise: The law of the noise in its noisy versions, where that is not white.
@@ -71,6 +72,7 @@ class Prior(nn.Module, ABC):
     gaussian: ClassVar[bool] = False
     has_covariance: ClassVar[bool] = False
     needs_run: ClassVar[bool] = False
+    needs_files: ClassVar[bool] = False
 
     def __init__(self) -> None:
         super().__init__()

@@ -80,7 +80,7 @@ class Checkout:
         raise AssertionError("pip was never started")
 
 
-LATER = ["pip .[launch,optuna,report,ode,data,dev]", "pip neuraloperator==0.3.0"]
+LATER = ["pip .[launch,optuna,report,ode,data,diffusers,dev]", "pip neuraloperator==0.3.0"]
 EVERYTHING = ["pip torch", *LATER]
 
 
