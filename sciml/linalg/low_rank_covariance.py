@@ -36,8 +36,8 @@ from torch import Generator, Tensor
 from sciml.linalg.covariance import FactoredCovariance
 from sciml.linalg.spectral_covariance import transform
 
-_EXACT = 1024  # examples or entries up to which all principal components are computed
-_EXTRA = 16  # columns beyond the rank in the random search for the leading ones
+_EXACT = 512  # examples or entries up to which all principal components are computed
+_EXTRA = 16  # columns beyond 5/4 of the rank in the random search for the leading ones
 _PASSES = 3  # times that the data sharpen these columns
 _SWEEPS = 30  # of D and F; then they change by a few per cent at most
 _STAYS = 1e-4  # change of D, in units of the mean variance, at which they end
@@ -188,8 +188,9 @@ def fitted(
 
 def _components(rows: Tensor, rank: int, generator: Generator) -> tuple[Tensor, Tensor]:
     """The leading squared singular values ``(rank,)`` and the right singular vectors ``(rank, d)``, largest first."""
-    if min(rows.shape) > max(_EXACT, rank + _EXTRA):
-        shape = (rows.shape[1], rank + _EXTRA)
+    width = rank + rank // 4 + _EXTRA
+    if min(rows.shape) > max(_EXACT, width):
+        shape = (rows.shape[1], width)
         drawn = torch.randn(shape, generator=generator, dtype=rows.dtype, device=generator.device)
         found = torch.linalg.qr(rows @ drawn.to(rows.device)).Q
         for _ in range(_PASSES):
