@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import math
+
 import torch
 
 from sciml.diffusion.conditioning import Conditioning
@@ -30,12 +32,12 @@ def test_covariances_with_common_modes_are_conditioned_as_any_other() -> None:
     prior, points = SourceSolution(shape=shape), Points(shape=shape, sensors=9, noise_std=1e-3, channels=[0])
     x, y = prior.sample(2, torch.Generator().manual_seed(0)), torch.randn(2, 9, dtype=torch.float64)
     before = None
-    for sigma in (3.0, 0.1):
+    for sigma, applied in ((math.inf, 1), (3.0, 1), (0.1, 0)):  # to modes, of which those of the prior are others
         covariance = prior.posterior(x, sigma).covariance
         assert isinstance(covariance, FactoredCovariance)
         calls = points.calls
         found = Conditioning(covariance, points, y, before)
-        assert points.calls - calls == (1 if before is None else 0)  # A is applied to the modes once
+        assert points.calls - calls == applied
         jitter = 1e-14 * torch.eye(72, dtype=torch.float64)  # it is singular
         expected = Conditioning(DenseCovariance(covariance.dense(x[0]) + jitter, shape), points, y)
         torch.testing.assert_close(found.shift(x, y), expected.shift(x, y), rtol=1e-6, atol=1e-8)
