@@ -3,12 +3,11 @@ r"""A covariance that is diagonal in a separable orthonormal basis but for a few
 .. math:: \Sigma = Q\,(D + F F^T)\,Q^T, \qquad D = \mathrm{diag}(v), \quad Q = Q_1 \otimes Q_2 \otimes \dots
 
 Q acts on the axes of the grid (:mod:`sciml.linalg.spectral_covariance`) and leaves the channels apart; the r columns of
-F couple everything with everything. All is done on coefficients, where D is diagonal, by Woodbury's formula:
+F couple everything with everything. All is done on coefficients, where D is diagonal.
 
-.. math:: (D + F F^T)^{-1} = D^{-1} - D^{-1} F\,(I + F^T D^{-1} F)^{-1} F^T D^{-1} .
-
-With :math:`x_\sigma = x + \sigma\epsilon` the covariance of x given :math:`x_\sigma` is of the same kind, and as a sum
-of two positive parts it is free of cancellation at any noise level:
+With :math:`x_\sigma = x + \sigma\epsilon` the covariance of x given :math:`x_\sigma` is of the same kind, by Woodbury's
+formula (1950, *Inverting Modified Matrices*) for :math:`D + \sigma^2 I + F F^T`, and as a sum of two positive parts free
+of cancellation at any noise level:
 
 .. math:: (\Sigma^{-1} + \sigma^{-2} I)^{-1} = Q\,(D_\sigma + F_\sigma F_\sigma^T)\,Q^T, \qquad
           D_\sigma = \sigma^2 D\,(D + \sigma^2)^{-1}, \qquad F_\sigma = \sigma^2 (D + \sigma^2)^{-1} F L^{-T}, \\
@@ -85,10 +84,6 @@ class LowRankCovariance(FactoredCovariance):
         c = self._coefficients(x)
         return self._field(c * self._d + (c @ self._f.T) @ self._f, x)
 
-    def solve(self, x: Tensor) -> Tensor:
-        c = self._coefficients(x) / self._d
-        return self._field(c - torch.cholesky_solve((c @ self._f.T).T, self._inner).T @ self._f / self._d, x)
-
     def root(self, z: Tensor) -> Tensor:
         white, (weight, vectors) = z.flatten(1), self._half
         scaled = self._f / self._d.sqrt()
@@ -105,13 +100,6 @@ class LowRankCovariance(FactoredCovariance):
 
     def _field(self, c: Tensor, like: Tensor) -> Tensor:
         return transform(c.reshape(like.shape), self._back)
-
-    @cached_property
-    def _inner(self) -> Tensor:
-        """Cholesky factor of I + F^T D^-1 F."""
-        inner = (self._f / self._d) @ self._f.T
-        inner.diagonal().add_(1)
-        return torch.linalg.cholesky(inner)
 
     @cached_property
     def _half(self) -> tuple[Tensor, Tensor]:

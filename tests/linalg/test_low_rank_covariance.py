@@ -39,8 +39,6 @@ def agree(covariance: LowRankCovariance, matrix: Tensor, rtol: float = 1e-10) ->
     close = {"rtol": rtol, "atol": rtol * float(matrix.abs().max())}
     x = normal(5, *SHAPE, seed=2)
     torch.testing.assert_close(covariance.matvec(x).flatten(1), x.flatten(1) @ matrix, **close)
-    back = covariance.solve(x).flatten(1) @ matrix
-    torch.testing.assert_close(back, x.flatten(1), rtol=1e-10, atol=1e-10)
     torch.testing.assert_close(covariance.variance().flatten(), matrix.diagonal(), **close)
     root = covariance.root(torch.eye(24, dtype=torch.float64).reshape(24, *SHAPE)).flatten(1).T
     torch.testing.assert_close(root @ root.T, matrix, **close)
