@@ -5,9 +5,9 @@ r"""A covariance that is diagonal in a separable orthonormal basis but for a few
 Q acts on the axes of the grid (:mod:`sciml.linalg.spectral_covariance`) and leaves the channels apart; the r columns of
 F couple everything with everything. All is done on coefficients, where D is diagonal.
 
-With :math:`x_\sigma = x + \sigma\epsilon` the covariance of x given :math:`x_\sigma` is of the same kind, by Woodbury's
-formula (1950, *Inverting Modified Matrices*) for :math:`D + \sigma^2 I + F F^T`, and as a sum of two positive parts free
-of cancellation at any noise level:
+With :math:`x_\sigma = x + \sigma\epsilon` the covariance of x given :math:`x_\sigma` is of the same kind, by the
+formula of Woodbury (1950), *Inverting Modified Matrices*, for :math:`D + \sigma^2 I + F F^T`; as a sum of two positive
+parts it is free of cancellation at any noise level:
 
 .. math:: (\Sigma^{-1} + \sigma^{-2} I)^{-1} = Q\,(D_\sigma + F_\sigma F_\sigma^T)\,Q^T, \qquad
           D_\sigma = \sigma^2 D\,(D + \sigma^2)^{-1}, \qquad F_\sigma = \sigma^2 (D + \sigma^2)^{-1} F L^{-T}, \\
