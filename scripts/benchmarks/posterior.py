@@ -1,12 +1,12 @@
 """Samples of a posterior: error against evaluations of the denoiser, backward passes through it, and seconds.
 
 The prior is that of sources a and solutions u of Poisson's equation on 32 x 32 points, known exactly, so that everybody
-has the same perfect denoiser and the exact posterior stands beside. One field is seen at 123 points (12 %) with noise of
-1 % of its size, the other is judged: relative L2 error of one sample and of the mean of all, and the fair CRPS of its
-entries over that of the exact posterior, of which samples with too little spread do not profit as errors do. It is 1
-for exact samples but for chance: fields have few large modes. Moment matching and DiffusionPDE start from the same
-noise, so that chance is the same for both. An evaluation is a call for the whole batch. Weights and noise levels of all
-methods were chosen on truths of another seed.
+has the same perfect denoiser and the exact posterior stands beside. One field is seen at 123 points (12 %) with noise
+of 1 % of its size, the other is judged: relative L2 error of one sample and of the mean of all, and the fair CRPS of
+its entries over that of the exact posterior, of which samples with too little spread do not profit as errors do. It is
+1 for exact samples but for chance: fields have few large modes. Moment matching and DiffusionPDE start from the same
+noise, so that chance is the same for both. An evaluation is a call for the whole batch.
+Weights and noise levels of all methods were chosen on truths of another seed.
 
 Contenders take turns, one thread each; seconds are processor seconds, those of deepinv measured in its own process.
 A denoiser that is a network costs more than this one: the ratio of seconds is then closer to that of evaluations.

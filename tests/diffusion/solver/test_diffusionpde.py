@@ -83,14 +83,14 @@ def test_fundps_takes_the_steps_of_its_code(root: bool) -> None:
         sizes = [part.square().mean(1) for part in each(denoised)]
         if root:
             sizes = [size.sqrt() for size in sizes]
-        share = 1.0 if sigma > 1 else sigma
+        share = 1.0 if sigma > 2 else sigma / 2
         found = [share * 0.3 * sizes[0], share * 0.2 * sizes[1]]
-        if sigma <= 1:
+        if sigma < 2:
             r = RESIDUAL(denoised).abs()
-            found.append(0.02 * sigma * torch.where(r < 1, 0.5 * r**2, r - 0.5).mean((1, 2)).expand(3))
+            found.append(0.02 * share * torch.where(r < 1, 0.5 * r**2, r - 0.5).mean((1, 2)).expand(3))
         return found
 
-    assert LEVELS.values()[1] > 1 > LEVELS.values()[-3]
+    assert LEVELS.values()[0] > 2 > LEVELS.values()[2]
     solver = FunDPS(weight=[0.3, 0.2], root=root, weight_pde=0.02, residual=RESIDUAL, levels=LEVELS)
     torch.testing.assert_close(solve(solver), transcribed(losses, False))
 
@@ -148,3 +148,5 @@ def test_weights_that_do_not_fit_are_named() -> None:
         solve(DiffusionPDE(zeta=[1.0, 0.0], levels=LEVELS), torch.zeros(3, 30), Everything(noise_std=1.0))
     with pytest.raises(ConfigError, match="solver.late is 2"):  # noqa: RUF043
         DiffusionPDE(zeta=1.0, late=2, levels=LEVELS)
+    with pytest.raises(ConfigError, match="solver.fading is 0"):  # noqa: RUF043
+        FunDPS(weight=1.0, fading=0, levels=LEVELS)
