@@ -13,6 +13,7 @@ import pytest
 import torch
 from hydra import compose, initialize_config_module
 from hydra.utils import get_object, instantiate
+from omegaconf import OmegaConf
 from torch import Tensor
 
 from sciml.data.stream import normal, stream
@@ -24,7 +25,10 @@ N = 4096  # samples of a moment test
 
 
 def options(slot: str) -> list[str]:
-    return sorted(f.name.removesuffix(".yaml") for f in files("sciml.conf").joinpath(f"diffusion/{slot}").iterdir())
+    """The methods of a slot, but for those that need files of a user's own."""
+    found = {f.name.removesuffix(".yaml"): f for f in files("sciml.conf").joinpath(f"diffusion/{slot}").iterdir()}
+    targets = {name: OmegaConf.create(f.read_text())["_target_"] for name, f in found.items()}
+    return sorted(n for n, target in targets.items() if not getattr(get_object(target), "needs_files", False))
 
 
 def shape_for(thing: Any) -> tuple[int, ...]:
