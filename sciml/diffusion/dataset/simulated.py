@@ -27,23 +27,36 @@ if TYPE_CHECKING:
 class Simulated(Dataset):
     """Args:
         simulation: What makes the samples.
+        scale: The number of the simulation's that is 1 here; of which channels, the data set says.
         n_train: Fields to fit to.
         n_val: Fields to choose settings with.
         n_test: Fields to judge with.
         seed: Of the samples; not the run's seed, so that all runs of a table share them.
 
     Raises:
-        ConfigError: A number is too small.
+        ConfigError: A number is out of its range, or the simulation is of another kind.
     """
 
-    def __init__(self, *, simulation: Simulation, n_train: int, n_val: int, n_test: int, seed: int) -> None:
+    def __init__(
+        self,
+        *,
+        simulation: Simulation,
+        scale: float,
+        n_train: int = 4000,
+        n_val: int = 200,
+        n_test: int = 200,
+        seed: int = 0,
+    ) -> None:
         self.counts = {"train": n_train, "val": n_val, "test": n_test}
         for name, count in self.counts.items():
             if count < 1:
                 raise ConfigError(f"dataset.n_{name} is {count}; it must be at least 1")
         if seed < 0:
             raise ConfigError(f"dataset.seed is {seed}; it must not be negative")
-        self.simulation, self.seed = simulation, seed
+        if scale <= 0:
+            raise ConfigError(f"dataset.scale is {scale}; it must be positive")
+        self.simulation, self.scale, self.seed = simulation, scale, seed
+        self.check()
         grid = [len(axis) for name, axis in simulation.coordinates().items() if name[0] in "xyz"]
         self.shape, self.periodic = (*grid, len(self.names)), simulation.periodic
 
@@ -57,6 +70,14 @@ class Simulated(Dataset):
             discard()
         test, val, train = torch.from_numpy(x).split([self.counts[name] for name in ("test", "val", "train")])
         return {"train": train, "val": val, "test": test}
+
+    @abstractmethod
+    def check(self) -> None:
+        """Refuse a simulation that does not make these channels.
+
+        Raises:
+            ConfigError: It does not; the line says which one would.
+        """
 
     @abstractmethod
     def channels(self, samples: h5py.File) -> list[np.ndarray]:

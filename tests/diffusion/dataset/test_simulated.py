@@ -19,7 +19,7 @@ from sciml.simulation.store import found
 
 FLOW = darcy.Darcy(points=9, modes=8)
 TORUS = navier_stokes.NavierStokes(points=8, resolution=16, modes=4, dt=0.5, frames=3)
-COUNTS = {"n_train": 3, "n_val": 1, "n_test": 2, "seed": 5}
+COUNTS: dict[str, Any] = {"n_train": 3, "n_val": 1, "n_test": 2, "seed": 5}
 
 
 def cases() -> list[tuple[Dataset, list[np.ndarray]]]:
@@ -44,7 +44,7 @@ def test_channels_are_the_scaled_samples_and_no_two_splits_share_one(case: int) 
 
 
 def test_training_on_more_leaves_the_others_what_they_were() -> None:
-    few, more = (Darcy(simulation=FLOW, **(COUNTS | {"n_train": n})).splits() for n in (1, 4))
+    few, more = (Darcy(simulation=FLOW, scale=0.02, **(COUNTS | {"n_train": n})).splits() for n in (1, 4))
     for name in ("val", "test"):
         torch.testing.assert_close(few[name], more[name])
 
@@ -60,9 +60,9 @@ def test_the_fields_solve_the_equation_once_they_are_scaled_back() -> None:
 
 def test_in_a_run_the_samples_are_those_of_the_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with placed(tmp_path):
-        first = Darcy(simulation=FLOW, **COUNTS).splits()
+        first = Darcy(simulation=FLOW, scale=0.02, **COUNTS).splits()
         monkeypatch.setattr(darcy.Darcy, "samples", lambda *args: 1 / 0)  # the second time nothing is made
-        second = Darcy(simulation=FLOW, **COUNTS).splits()
+        second = Darcy(simulation=FLOW, scale=0.02, **COUNTS).splits()
     torch.testing.assert_close(first["train"], second["train"])
     node = {"_target_": "sciml.simulation.darcy.Darcy", **FLOW.parameters()}
     assert found(tmp_path / ".data", node, 6, 5) is not None, "the file is that of whoever asks for the same samples"
@@ -70,7 +70,7 @@ def test_in_a_run_the_samples_are_those_of_the_cache(tmp_path: Path, monkeypatch
 
 def test_outside_of_a_run_nothing_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    Darcy(simulation=FLOW, **COUNTS).splits()
+    Darcy(simulation=FLOW, scale=0.02, **COUNTS).splits()
     assert not list(tmp_path.iterdir())
 
 
@@ -87,9 +87,9 @@ def test_outside_of_a_run_nothing_is_left(tmp_path: Path, monkeypatch: pytest.Mo
 )
 def test_what_makes_no_such_fields_is_refused(wrong: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
-        Darcy(**({"simulation": FLOW} | COUNTS | wrong))
+        Darcy(**({"simulation": FLOW, "scale": 0.02} | COUNTS | wrong))
 
 
 def test_one_state_is_no_pair() -> None:
     with pytest.raises(ConfigError, match="two frames or more"):
-        NavierStokes(simulation=navier_stokes.NavierStokes(frames=1))
+        NavierStokes(simulation=navier_stokes.NavierStokes(frames=1), scale=1.0)
