@@ -66,6 +66,8 @@ SMALL = {
     "diffusion.dataset.test": "4",
     "diffusion.problems": "2",
     "diffusion.samples": "2",
+    "diffusion.sets": "2",
+    "diffusion.points": "4",
     "influence.task.n_train": "40",
     "influence.task.n_query": "5",
     "influence.task.recipe.epochs": "1",
@@ -115,7 +117,7 @@ def small(name: str, sizes: dict[str, str] = SMALL) -> list[str]:
 def small_fields(name: str) -> list[str]:
     """Priors in closed form are of any size: at most 16 points an axis, 20 of them seen."""
     diffusion = tree(name).get("diffusion", {})
-    if "run" in diffusion.get("prior", {"run": None}) or "sensors" not in diffusion["measurement"]:
+    if "run" in diffusion.get("prior", {"run": None}) or "sensors" not in diffusion.get("measurement", {}):
         return []
     *grid, channels = diffusion["shape"]
     sensors = min(20, diffusion["measurement"]["sensors"])

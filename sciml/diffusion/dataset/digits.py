@@ -1,4 +1,6 @@
-"""Handwritten digits of 8 x 8 pixels (:mod:`sciml.data.digits`), black -1 and white +1.
+"""Handwritten digits of 8 x 8 pixels (:mod:`sciml.data.digits`), background -1 and full ink +1.
+
+As in every field here the first axis points to the right and the second upwards.
 
 They come in an order in which one writer follows another; the splits are drawn at random by ``seed``.
 """
@@ -35,7 +37,8 @@ class Digits(Dataset):
     periodic = (False, False)
 
     def __init__(self, *, n_val: int = 200, n_test: int = 400, seed: int = 0) -> None:
-        self._fields = (2 * digits()[0] - 1).float().reshape(-1, 8, 8, 1)
+        rows = (2 * digits()[0] - 1).float().reshape(-1, 8, 8)  # from the top
+        self._fields = rows.flip(1).transpose(1, 2)[..., None].contiguous()
         if n_val < 1 or n_test < 1 or n_val + n_test >= len(self._fields):
             raise ConfigError(
                 f"dataset digits has {len(self._fields)} images; n_val and n_test must be at least 1 and leave some of"
