@@ -46,7 +46,7 @@ class Block(NamedTuple):
         found = matrix[r][:, i] * matrix[s][:, j]
         if self.parities[0] == self.parities[1]:
             found += self.signs[0] * matrix[r][:, j] * matrix[s][:, i]
-            found *= _diagonal(r, s)[:, None] * _diagonal(i, j)
+            found *= (_diagonal(r, s)[:, None] * _diagonal(i, j)).to(found)
         return found
 
 
