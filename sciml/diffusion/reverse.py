@@ -43,16 +43,8 @@ class Reverse(Sampler, ABC):
             ConfigError: The process has no such step.
         """
 
-    def correct(self, prior: Prior, x: Tensor, t: float, kept: float, generator: Generator) -> Tensor:
-        """What is done to a state once a step has brought it to time ``t``; by default nothing.
-
-        Args:
-            prior: As in a call.
-            x: The state.
-            t: Its time.
-            kept: Factor of the forward step from ``t``.
-            generator: As in a call.
-        """
+    def correct(self, prior: Prior, x: Tensor, t: float, length: float, generator: Generator) -> Tensor:
+        """What is done to a state once a step of this length has brought it to time ``t``; by default nothing."""
         return x
 
     @final
@@ -61,7 +53,7 @@ class Reverse(Sampler, ABC):
         x = start(prior, shape, sde.prior_std, generator)
         for t, following, factor, std in self._steps:
             x = reversed_step(x, sde.score(prior, x, t), normal(shape, generator, x), factor, std)
-            x = self.correct(prior, x, following, factor, generator)
+            x = self.correct(prior, x, following, t - following, generator)
         return sde.denoise(prior, x, sde.t_min)
 
 

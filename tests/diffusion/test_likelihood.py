@@ -39,6 +39,16 @@ def test_of_a_mixture_it_is_the_exact_density(name: str) -> None:
     assert prior.backwards == 2 * prior.evaluations  # one row of the Jacobian each
 
 
+@pytest.mark.parametrize("sde", [VE(t_min=0.4), VP(t_min=0.1), SubVP(t_min=0.1)], ids=["ve", "vp", "subvp"])
+def test_what_it_finds_is_the_density_of_data_with_the_noise_of_the_flows_end(sde: SDE) -> None:
+    prior = Gaussian(shape=(2, 1), mean=0.3, std=0.5)
+    x = prior.sample(3, stream("x", 0))
+    wanted = prior.log_density(x, sde.sigma(sde.t_min))
+    found = Likelihood(sde=sde)(prior, x, stream("likelihood", 0))
+    assert (found - wanted).abs().max() < 5e-3
+    assert error(found, prior, x) > 0.05
+
+
 def test_the_estimated_divergence_is_right_on_average() -> None:
     prior = Gaussian(shape=(3, 1), mean=0.3, std=0.7)
     x = prior.sample(2, stream("x", 0))
@@ -54,7 +64,7 @@ def test_the_estimated_divergence_is_right_on_average() -> None:
 
 def test_batches_and_noise_with_a_covariance_change_nothing() -> None:
     x = Gaussian(shape=(3, 1)).sample(5, stream("x", 0))
-    coloured = Gaussian(shape=(3, 1), noise=Exponential(shape=(3, 1)))
+    coloured = Gaussian(shape=(3, 1), noise=Exponential(shape=(3, 1), length=0.5))
     for prior in (Gaussian(shape=(3, 1)), coloured):
         found = Likelihood(sde=VP(t_min=1e-5), batch_size=2)(prior, x, stream("likelihood", 0))
         assert error(found, prior, x) < 1e-2

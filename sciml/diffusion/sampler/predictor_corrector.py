@@ -49,7 +49,8 @@ class PredictorCorrector(Reverse):
     def kernel(self, before: float, t: float) -> tuple[float, float]:
         return self.sde.chain(before, t)
 
-    def correct(self, prior: Prior, x: Tensor, t: float, kept: float, generator: Generator) -> Tensor:
+    def correct(self, prior: Prior, x: Tensor, t: float, length: float, generator: Generator) -> Tensor:
+        kept, _ = self.kernel(t - length, t)
         for _ in range(self.corrections):
             score, z = self.sde.score(prior, x, t), normal(tuple(x.shape), generator, x)
             x = langevin(x, score, z, self.snr, kept**2)

@@ -90,6 +90,22 @@ def test_reverse_diffusion_is_the_algorithms_of_the_paper() -> None:
     torch.testing.assert_close(found, prior.posterior(x, sigma[-1]).mean)
 
 
+def test_the_corrector_of_a_process_that_preserves_variance_slows_down_with_beta() -> None:
+    prior, n, sde = Gaussian(shape=SHAPE, mean=0.3), 25, VP(t_min=0.01)
+    found = PredictorCorrector(sde=sde, steps=n, snr=0.2)(prior, (2, *SHAPE), stream("sampler", 0))
+    g, t = stream("sampler", 0), torch.linspace(1, 0.01, n + 1, dtype=torch.float64).tolist()
+    beta = [(0.1 + 19.9 * s) * 0.99 / n for s in t]
+    x = noise((2, *SHAPE), g)
+    for i in range(n):
+        z = noise((2, *SHAPE), g)
+        x = (2 - (1 - beta[i]) ** 0.5) * x + beta[i] * sde.score(prior, x, t[i]) + beta[i] ** 0.5 * z
+        z, slope = noise((2, *SHAPE), g), sde.score(prior, x, t[i + 1])
+        size = [sum(row.norm() for row in part.flatten(1)) for part in (z, slope)]
+        epsilon = 2 * (1 - beta[i + 1]) * (0.2 * size[0] / size[1]) ** 2  # Algorithm 5
+        x = x + epsilon * slope + (2 * epsilon) ** 0.5 * z
+    torch.testing.assert_close(found, prior.posterior(*sde.to_levels(x, 0.01)).mean)
+
+
 def test_euler_maruyama_is_a_step_of_the_reverse_equation() -> None:
     prior, sde, n = Gaussian(shape=SHAPE, mean=0.3), SubVP(), 20
     g, t = stream("sampler", 0), torch.linspace(1, 1e-3, n + 1, dtype=torch.float64).tolist()
