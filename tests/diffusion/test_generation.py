@@ -125,7 +125,7 @@ def test_what_is_not_known_is_missing_and_what_does_not_vary_is_left_out() -> No
 
 
 def test_noise_with_a_covariance_is_sampled_where_it_is_white() -> None:
-    prior = Gaussian(shape=SHAPE, noise=Exponential(shape=SHAPE))
+    prior = Gaussian(shape=SHAPE, noise=Exponential(shape=SHAPE, length=0.5))
     found = run(generation(prior=prior, sampler=Heun(levels=Karras(steps=40))))
     assert abs(found["sliced_wasserstein_z"]) < 3
     assert found["covariance_error"] < 0.1
