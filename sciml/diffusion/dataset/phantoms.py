@@ -31,9 +31,9 @@ class Phantoms(Dataset):
     Args:
         points: Pixels a side.
         inner: Ellipses proposed for each body.
-        train: Number of phantoms to fit to.
-        val: Number to choose settings with.
-        test: Number to judge with.
+        n_train: Number of phantoms to fit to.
+        n_val: Number to choose settings with.
+        n_test: Number to judge with.
         seed: Of all of them.
 
     Raises:
@@ -48,18 +48,18 @@ class Phantoms(Dataset):
         *,
         points: int = 64,
         inner: int = 8,
-        train: int = 4000,
-        val: int = 200,
-        test: int = 200,
+        n_train: int = 4000,
+        n_val: int = 200,
+        n_test: int = 200,
         seed: int = 0,
     ) -> None:
         for name, value, least in (("points", points, 2), ("inner", inner, 0)):
             if value < least:
                 raise ConfigError(f"dataset.{name} is {value}; it must be at least {least}")
-        self.counts = {"train": train, "val": val, "test": test}
+        self.counts = {"train": n_train, "val": n_val, "test": n_test}
         for name, value in self.counts.items():
             if value < 1:
-                raise ConfigError(f"dataset.{name} is {value}; it must be at least 1")
+                raise ConfigError(f"dataset.n_{name} is {value}; it must be at least 1")
         self.shape = (points, points, 1)
         self.points, self.inner, self.seed = points, inner, seed
 

@@ -5,9 +5,9 @@ r"""Filtered back-projection: the inverse of the Radon transform, made for many 
           h_0 = \frac{1}{4\Delta^2}, \quad h_{odd} = -\frac{1}{\pi^2 j^2 \Delta^2}, \quad h_{even} = 0 ,
 
 with V views and detectors at distances :math:`\Delta`: Kak and Slaney (1988), *Principles of Computerized Tomographic
-Imaging*, section 3.3 with the ramp of eq. 61, which is sampled in space, so that nothing wraps around. A ``window`` damps
-the high frequencies. The sum over the views is the measurement's own adjoint: in each view the lengths of all lines in a
-pixel add up to about its area over :math:`\Delta`. No prior is asked.
+Imaging*, section 3.3 with the ramp of eq. 61, which is sampled in space, so that nothing wraps around. A ``window``
+damps the high frequencies. The sum over the views is the measurement's own adjoint: in each view the lengths of all
+lines in a pixel add up to about its area over :math:`\Delta`. No prior is asked.
 """
 
 from __future__ import annotations

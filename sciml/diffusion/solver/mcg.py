@@ -7,8 +7,9 @@ Algorithm 1, with the step size :math:`\alpha / \|y - A\hat x_0\|` of its sectio
           x_{i-1} = x' + A^+ (y_{i-1} - A x'), \qquad y_{i-1} = y + \sigma_{i-1} A z .
 
 The weighting matrix of its eq. 13 is the identity, as for inpainting. The projection leaves no room for the noise of y
-and no spread along it: the method claims no moment. Deviations: variance-exploding coordinates (see
-:mod:`sciml.diffusion.solver.dps`), noise levels of Karras et al. (2022).
+and no spread along it: the method claims no moment. Deviations: where A has small singular values, as in tomography,
+the projection blows noise up, and a ``damping`` :math:`\delta > 0` puts :math:`A^T (A A^T + \delta I)^{-1}` in the
+place of :math:`A^+`; variance-exploding coordinates (see :mod:`sciml.diffusion.solver.dps`).
 """
 
 from __future__ import annotations
@@ -25,15 +26,20 @@ from sciml.diffusion.levels import Levels
 from sciml.diffusion.linear import LeastSquares, linear
 from sciml.diffusion.sampler.ddim import renoise
 from sciml.diffusion.solver.dps import misfit_gradient
+from sciml.errors import ConfigError
 
 
 @final
 class MCG(Annealed):
-    """One evaluation and one backward pass a step.
+    r"""One evaluation and one backward pass a step.
 
     Args:
         alpha: Step size.
+        damping: :math:`\delta`, in units of :math:`A A^T`; 0 for the projection of the paper.
         levels: The noise levels.
+
+    Raises:
+        ConfigError: ``damping`` is negative.
     """
 
     def __init__(
@@ -41,9 +47,12 @@ class MCG(Annealed):
         *,
         levels: Levels,
         alpha: float = 0.1,
+        damping: float = 0.0,
     ) -> None:
         super().__init__(levels=levels)
-        self.alpha = alpha
+        if damping < 0:
+            raise ConfigError(f"solver.damping is {damping}; it must be at least 0")
+        self.alpha, self.damping = alpha, damping
 
     def begin(self, prior: Prior, measurement: Measurement, y: Tensor, generator: Generator) -> Step:
         a = linear(measurement, "solver mcg")
@@ -54,6 +63,6 @@ class MCG(Annealed):
             scale = self.alpha * math.sqrt((1 + sigma**2) * (1 + following**2))
             moved = renoise(mean, x, sigma, following, 1.0, generator) - scale * gradient
             noisy = y + following * a(normal(tuple(x.shape), generator, x)) if following else y
-            return squares.toward(moved, noisy, 0.0)
+            return squares.toward(moved, noisy, self.damping)
 
         return step

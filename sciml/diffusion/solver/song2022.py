@@ -8,7 +8,9 @@ Algorithm 2, eq. 8 to 10: with noisy observations :math:`y_\sigma = y + \sigma A
 
 in the norm of their transform T, here the plain one (A = P(Λ) T with an orthogonal T), then an ancestral step.
 Deviations: variance-exploding coordinates, as the authors' code; noise levels of Karras et al. (2022); the
-pseudo-inverse comes from a factorisation of :math:`A A^T`, so that any linear measurement will do.
+pseudo-inverse comes from a factorisation of :math:`A A^T`, so that any linear measurement will do. Where A has small
+singular values, as a Radon transform does, :math:`A^+` blows noise up; a ``damping`` :math:`\delta > 0` puts
+:math:`A^T (A A^T + \delta I)^{-1}` in its place (theirs is the inverse of a filtered back-projection).
 """
 
 from __future__ import annotations
@@ -28,14 +30,15 @@ from sciml.errors import ConfigError
 
 @final
 class Song2022(Annealed):
-    """One evaluation a step, no backward pass.
+    r"""One evaluation a step, no backward pass.
 
     Args:
         weight: λ in [0, 1]: 1 for observations without noise.
+        damping: :math:`\delta`, in units of :math:`A A^T`.
         levels: The noise levels.
 
     Raises:
-        ConfigError: ``weight`` lies elsewhere.
+        ConfigError: ``weight`` lies elsewhere, or ``damping`` is negative.
     """
 
     def __init__(
@@ -43,11 +46,14 @@ class Song2022(Annealed):
         *,
         levels: Levels,
         weight: float = 1.0,
+        damping: float = 0.0,
     ) -> None:
         super().__init__(levels=levels)
         if not 0 <= weight <= 1:
             raise ConfigError(f"solver.weight is {weight}; it must lie between 0 and 1")
-        self.weight = weight
+        if damping < 0:
+            raise ConfigError(f"solver.damping is {damping}; it must be at least 0")
+        self.weight, self.damping = weight, damping
 
     def begin(self, prior: Prior, measurement: Measurement, y: Tensor, generator: Generator) -> Step:
         a = linear(measurement, "solver song2022")
@@ -55,7 +61,7 @@ class Song2022(Annealed):
 
         def step(x: Tensor, sigma: float, following: float) -> Tensor:
             noisy = y + sigma * a(normal(tuple(x.shape), generator, x))
-            x = x + self.weight * (squares.toward(x, noisy, 0.0) - x)
+            x = x + self.weight * (squares.toward(x, noisy, self.damping) - x)
             return renoise(prior.posterior(x, sigma).mean, x, sigma, following, 1.0, generator)
 
         return step

@@ -4,8 +4,8 @@ r"""Total variation: the field with the smallest
 
 :math:`\nabla` differences between neighbours along each axis (none at the end), :math:`|\cdot|` their Euclidean norm
 at a point: Rudin, Osher and Fatemi (1992). By the primal-dual method of Chambolle and Pock (2011), *A First-Order
-Primal-Dual Algorithm for Convex Problems with Applications to Imaging*, Algorithm 1, as Sidky, Jørgensen and Pan (2012),
-*Convex Optimization Problem Prototyping for Image Reconstruction in Computed Tomography with the Chambolle-Pock
+Primal-Dual Algorithm for Convex Problems with Applications to Imaging*, Algorithm 1, as Sidky, Jørgensen and Pan
+(2012), *Convex Optimization Problem Prototyping for Image Reconstruction in Computed Tomography with the Chambolle-Pock
 Algorithm*, have it for this problem; with K = (A, ν∇),
 :math:`\nu = \|A\| / \|\nabla\|`,
 

@@ -9,7 +9,7 @@ from sciml.errors import ConfigError
 
 
 def test_phantoms_are_sums_of_their_ellipses_within_the_unit_interval_and_the_unit_disc() -> None:
-    phantoms = Phantoms(points=32, train=1, val=70, test=1)
+    phantoms = Phantoms(points=32, n_train=1, n_val=70, n_test=1)
     images = phantoms.splits()["val"]
     assert images.shape == (70, 32, 32, 1)
     assert images.dtype == torch.float32
@@ -25,17 +25,17 @@ def test_phantoms_are_sums_of_their_ellipses_within_the_unit_interval_and_the_un
 
 
 def test_splits_differ_and_do_not_depend_on_how_many_are_asked_for() -> None:
-    few = Phantoms(points=8, train=3, val=2, test=2).splits()
-    more = Phantoms(points=8, train=80, val=2, test=2).splits()
+    few = Phantoms(points=8, n_train=3, n_val=2, n_test=2).splits()
+    more = Phantoms(points=8, n_train=80, n_val=2, n_test=2).splits()
     assert torch.equal(few["train"], more["train"][:3])
     everything = torch.cat(list(more.values())).flatten(1)
     assert len(everything.unique(dim=0)) == 84
-    other = Phantoms(points=8, train=3, val=2, test=2, seed=1).splits()
+    other = Phantoms(points=8, n_train=3, n_val=2, n_test=2, seed=1).splits()
     assert not torch.equal(few["train"], other["train"])
 
 
 def test_impossible_numbers_are_refused() -> None:
-    with pytest.raises(ConfigError, match=r"dataset\.val"):
-        Phantoms(val=0)
+    with pytest.raises(ConfigError, match=r"dataset\.n_val"):
+        Phantoms(n_val=0)
     with pytest.raises(ConfigError, match=r"dataset\.points"):
         Phantoms(points=1)

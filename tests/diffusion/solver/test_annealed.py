@@ -96,6 +96,28 @@ def test_projections_end_on_the_observations() -> None:
     assert (POINTS(solve(Song2022(levels=Karras(steps=5)))) - Y).abs().max() < 0.1
 
 
+def test_damped_projections_stop_short_of_the_observations() -> None:
+    """At sensors A A^T is the identity: a damping of 1/2 leaves a third of the way."""
+    levels = Karras(steps=3, sigma_min=1.0, sigma_max=4.0)
+    damped, shorter = (Song2022(weight=w, damping=d, levels=levels) for w, d in ((0.9, 0.5), (0.6, 0.0)))
+    torch.testing.assert_close(solve(damped), solve(shorter))
+    found = solve(MCG(alpha=0.0, damping=0.5, levels=Karras(steps=2, sigma_min=1.0, sigma_max=4.0)))
+    generator = stream("solver", 0)
+    x = 4.0 * normal((5, *SHAPE), generator, Y)
+    for sigma, following in ((4.0, 1.0), (1.0, 0.0)):
+        mean, keep = PRIOR.posterior(x, sigma).mean, (following / sigma) ** 2
+        x, noisy = mean + keep * (x - mean), Y
+        if following:
+            x = x + following * math.sqrt(1 - keep) * normal((5, *SHAPE), generator, Y)
+            noisy = Y + following * POINTS(normal((5, *SHAPE), generator, Y))
+        x = x.clone()
+        x.flatten(1)[:, POINTS.index] += (noisy - POINTS(x)) / 1.5
+    torch.testing.assert_close(found, x)
+    for solver in (MCG, Song2022):
+        with pytest.raises(ConfigError, match="damping is -1"):
+            solver(damping=-1.0, levels=levels)
+
+
 def test_diffpir_takes_the_posterior_mean_under_a_white_covariance() -> None:
     found = solve(DiffPIR(weight=2.0, zeta=1.0, levels=Karras(steps=2, sigma_min=1.0, sigma_max=4.0)))
     generator = stream("solver", 0)
