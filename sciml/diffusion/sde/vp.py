@@ -51,6 +51,7 @@ class VP(SDE):
         beta = self.beta.at(t) * (t - before)
         if beta > 1:
             raise ConfigError(
-                f"a step of {t - before:g} is too long for the chain of sde vp, with beta_i = {beta:g} > 1"
+                f"sampler.steps is too small: in steps of {t - before:.3g} the chain of sde vp has beta_i = {beta:.3g},"
+                " above 1"
             )
         return math.sqrt(1 - beta), math.sqrt(beta)
