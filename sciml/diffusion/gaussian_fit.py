@@ -53,11 +53,15 @@ class GaussianFit(nn.Module):
             self.register_buffer(f"basis{axis}", basis, persistent=False)
         self._last: tuple[float, LowRankCovariance] | None = None
 
+    @property
+    def bases(self) -> list[Tensor]:
+        """Of the axes of the grid; rows are basis functions."""
+        return [self.get_buffer(f"basis{axis}") for axis in range(self.mean.dim() - 1)]
+
     def covariance(self, sigma: float) -> LowRankCovariance:
         """Of x given x with noise of this level; with ``math.inf`` of x itself. The newest one is kept."""
         if self._last is None or self._last[0] != sigma:
-            bases = [self.get_buffer(f"basis{axis}") for axis in range(self.mean.dim() - 1)]
-            self._last = (sigma, LowRankCovariance(self.spectrum, self.factor, bases).posterior(sigma))
+            self._last = (sigma, LowRankCovariance(self.spectrum, self.factor, self.bases).posterior(sigma))
         return self._last[1]
 
     def denoise(self, x: Tensor, sigma: float) -> Tensor:

@@ -1,30 +1,56 @@
-r"""A prior learned from data: the denoiser of a finished run, and a covariance fitted to what it was trained on.
+r"""A prior learned from data: the denoiser of a finished run, and a covariance for each noise level.
 
-The mean of :math:`p(x | x_\sigma)` is the run's averaged network, evaluated in its own precision. The covariance is
-that of a normal distribution with the training fields' covariance :math:`\Sigma`,
+The mean of :math:`p(x | x_\sigma)` is the run's averaged network, evaluated in its own precision. Its covariance, joint
+over the channels, is one of three:
 
-.. math:: \Sigma_\sigma = (\Sigma^{-1} + \sigma^{-2} I)^{-1},
+- ``data``: that of a normal distribution with the covariance :math:`\Sigma` of the training fields,
+  :math:`\Sigma_\sigma = (\Sigma^{-1} + \sigma^{-2} I)^{-1}`, diagonal in cosines or waves but for some principal
+  components (:mod:`sciml.diffusion.gaussian_fit`). Rissanen et al. (2025), *Free Hunch: Denoiser Covariance Estimation
+  for Diffusion Models Without Extra Costs*, section 3.2, begin with it, diagonal, and update it along the way; here
+  nothing is updated.
+- ``errors``: that of the errors which the denoiser makes on training fields with noise of this level
+  (:mod:`sciml.diffusion.error_covariance`).
+- ``network``: that of each state, :math:`\sigma^2 \partial D / \partial x_\sigma` by Tweedie's formula, transposed, so
+  that a product is one backward pass through the network (Rozet et al. 2024, *Learning Diffusion Priors from
+  Observations by Expectation Maximization*, section 4.2). A trained network's Jacobian is neither symmetric nor
+  positive: conjugate gradients on it are to be ended after a few iterations.
 
-diagonal in cosines or waves but for some principal components, joint over the channels
-(:mod:`sciml.diffusion.gaussian_fit`): the same for all states, so that a linear system is factored once a noise level,
-and no network is differentiated. Rissanen et al. (2025), *Free Hunch: Denoiser Covariance Estimation for Diffusion
-Models Without Extra Costs*, section 3.2, begin with the diagonal and update it along the way; here nothing is updated.
+The first two are the same for all states of a level, so that a linear system is factored once a level and no network is
+differentiated.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from copy import deepcopy
-from typing import ClassVar, final
+from typing import ClassVar, Literal, final
 
 import torch
 from torch import Generator, Tensor
 
 from sciml.diffusion.base import Posterior, Prior
+from sciml.diffusion.error_covariance import ErrorCovariance, errors_of
 from sciml.diffusion.gaussian_fit import GaussianFit
 from sciml.diffusion.training import Denoising
 from sciml.errors import ConfigError, UsageError
 from sciml.finished import finished
+from sciml.linalg.covariance import Covariance
+
+
+@final
+class NetworkCovariance(Covariance):
+    """Of each state of a batch.
+
+    Args:
+        product: With a field for each.
+    """
+
+    def __init__(self, product: Callable[[Tensor], Tensor]) -> None:
+        self._product = product
+
+    def matvec(self, x: Tensor) -> Tensor:
+        return self._product(x)
 
 
 @final
@@ -35,16 +61,27 @@ class Learned(Prior):
         run: The run that trained the denoiser: its folder or a part of its path (:mod:`sciml.finished`).
         shape: Shape of one field; that of the dataset.
         which: The run's ``best`` or ``last`` weights.
-        rank: Principal components of the covariance; null for a prior without one.
+        covariance: ``data``, ``errors`` or ``network``; null for a prior without one.
+        rank: Principal components of that of the data.
+        fields: How many training fields the errors are taken of.
 
     Raises:
         UsageError: There is no such run, or it trained no denoiser.
-        ConfigError: The run's fields have another shape, or the rank is out of its range.
+        ConfigError: The run's fields have another shape, or a parameter is out of its range.
     """
 
     needs_run: ClassVar[bool] = True
 
-    def __init__(self, *, run: str, shape: tuple[int, ...], which: str = "best", rank: int | None = 128) -> None:
+    def __init__(
+        self,
+        *,
+        run: str,
+        shape: tuple[int, ...],
+        which: str = "best",
+        covariance: Literal["data", "errors", "network"] | None = "data",
+        rank: int = 128,
+        fields: int = 1024,
+    ) -> None:
         super().__init__()
         module = finished(run, family="diffusion", which=which)
         if not isinstance(module, Denoising):
@@ -52,22 +89,54 @@ class Learned(Prior):
         self.dataset = module.dataset
         if tuple(shape) != tuple(self.dataset.shape):
             raise ConfigError(f"diffusion.shape is {list(shape)}; the fields of {run} are {list(self.dataset.shape)}")
-        if rank is not None and rank < 0:
-            raise ConfigError(f"diffusion.prior.rank is {rank}; it must be at least 0, or null")
-        self.has_covariance = rank is not None  # type: ignore[misc] # the run's config says so, not the class
-        self.rank = rank
+        if covariance not in ("data", "errors", "network", None):
+            raise ConfigError(f"diffusion.prior.covariance is '{covariance}'; it must be data, errors, network or null")
+        if rank < 0 or fields < 2:
+            raise ConfigError(f"diffusion.prior needs rank >= 0 and fields >= 2, not {rank} and {fields}")
+        self.has_covariance = covariance is not None  # type: ignore[misc] # the config says so, not the class
+        self.covariance, self.rank, self.fields = covariance, rank, fields
+        self.dihedral = module.dihedral
         with module.average.applied():
             self.denoiser = deepcopy(module.denoiser).requires_grad_(False)
         self._splits: dict[str, Tensor] = {}
         self.fit: GaussianFit | None = None
 
+        self._errors: dict[float, Tensor] = {}
+
     def forward(self, x_t: Tensor, sigma: float) -> Posterior:
-        fit = self._fitted() if self.rank is not None or math.isinf(sigma) else None
         if math.isinf(sigma):
-            assert fit is not None
+            fit = self._fitted()
             return Posterior(fit.mean.expand(x_t.shape), fit.covariance(sigma) if self.has_covariance else None)
+        if self.covariance == "network":
+            return self._differentiated(x_t, sigma)
         mean = self.denoiser.mean(x_t, sigma)
-        return Posterior(mean, None if fit is None else fit.covariance(sigma))
+        if self.covariance == "data":
+            return Posterior(mean, self._fitted().covariance(sigma))
+        if self.covariance is None:
+            return Posterior(mean, None)
+        closed = self.dataset.periodic[0]
+        return Posterior(mean, ErrorCovariance(lambda: self._left(sigma), dihedral=self.dihedral, closed=closed))
+
+    def _differentiated(self, x_t: Tensor, sigma: float) -> Posterior:
+        # Who differentiates the mean asks for a graph; who only multiplies with the covariance gets one of his own.
+        wanted = torch.is_grad_enabled() and x_t.requires_grad
+        with torch.enable_grad():
+            x = x_t if wanted else x_t.detach().requires_grad_()
+            mean = self.denoiser.mean(x, sigma)
+
+        def product(v: Tensor) -> Tensor:
+            self.backwards += 1
+            return sigma**2 * torch.autograd.grad(mean, x, v, retain_graph=True)[0]
+
+        return Posterior(mean if wanted else mean.detach(), NetworkCovariance(product))
+
+    def _left(self, sigma: float) -> Tensor:
+        """Errors of the denoiser at this level; in float32, so that all levels of a sampler can be kept."""
+        if sigma not in self._errors:
+            train = self._split("train")[: self.fields].to(self.device)
+            with torch.no_grad():
+                self._errors[sigma] = errors_of(self.denoiser, train, sigma)
+        return self._errors[sigma]
 
     def sample(self, n: int, generator: Generator) -> Tensor:
         return self._draw("test", n, generator)
@@ -93,9 +162,7 @@ class Learned(Prior):
         if self.fit is None:
             train = self._split("train")
             most = min(len(train) - 1, train[0].numel())
-            if (self.rank or 0) > most:
-                raise ConfigError(
-                    f"diffusion.prior.rank is {self.rank}; the run's training fields allow at most {most}"
-                )
-            self.fit = GaussianFit(train, self.dataset.periodic, rank=self.rank or 0).to(self.device)
+            if self.rank > most:
+                raise ConfigError(f"diffusion.prior.rank is {self.rank}; the training fields allow at most {most}")
+            self.fit = GaussianFit(train, self.dataset.periodic, rank=self.rank).to(self.device)
         return self.fit

@@ -8,6 +8,7 @@ import torch
 from denoisers import trained
 
 from sciml.data.stream import normal, stream
+from sciml.diffusion.error_covariance import ErrorCovariance
 from sciml.diffusion.guidance.moment_matching import MomentMatching
 from sciml.diffusion.levels import Karras
 from sciml.diffusion.measurement.points import Points
@@ -84,7 +85,7 @@ def test_truths_come_from_the_test_split_and_examples_from_that_of_training() ->
 
 
 def test_without_a_covariance_it_says_so() -> None:
-    prior = build(rank=None)
+    prior = build(covariance=None)
     assert not prior.has_covariance
     assert prior.posterior(torch.zeros(1, *SHAPE, dtype=torch.float64), 1.0).covariance is None
 
@@ -94,7 +95,9 @@ def test_without_a_covariance_it_says_so() -> None:
     [
         ({"run": "reconstruction"}, UsageError, "choose a run that trained a denoiser"),
         ({"shape": (6, 1)}, ConfigError, r"diffusion.shape is \[6, 1\]; the fields of denoiser are \[6, 2\]"),
-        ({"rank": -1}, ConfigError, "rank is -1"),
+        ({"rank": -1}, ConfigError, "rank >= 0 and fields >= 2, not -1"),
+        ({"fields": 1}, ConfigError, "not 12 and 1"),
+        ({"covariance": "jacobian"}, ConfigError, "'jacobian'; it must be data, errors, network or null"),
     ],
 )
 def test_what_cannot_be_is_said(parameters: dict[str, Any], error: type[Exception], message: str) -> None:
@@ -103,5 +106,47 @@ def test_what_cannot_be_is_said(parameters: dict[str, Any], error: type[Exceptio
 
 
 def test_a_rank_beyond_the_data_is_refused() -> None:
-    with pytest.raises(ConfigError, match="rank is 13; the run's training fields allow at most 12"):
+    with pytest.raises(ConfigError, match="rank is 13; the training fields allow at most 12"):
         build(rank=13).posterior(torch.zeros(1, *SHAPE, dtype=torch.float64), 1.0)
+
+
+def test_the_covariance_of_the_network_is_its_derivative() -> None:
+    """With the exact network that of the exact prior, a backward pass each, and none of the caller's gradients lost."""
+    prior, exact = build(covariance="network"), Gaussian(shape=SHAPE, mean=0.7)
+    x = exact.sample(3, stream("x", 0))
+    mean, covariance = prior.posterior(x, 0.5)
+    assert covariance is not None
+    assert not mean.requires_grad
+    v = exact.sample(3, stream("v", 0))
+    expected = exact.posterior(x, 0.5)
+    assert expected.covariance is not None
+    torch.testing.assert_close(covariance.matvec(v), expected.covariance.matvec(v))
+    torch.testing.assert_close(covariance.matvec(v), expected.covariance.matvec(v))  # as often as one likes
+    assert prior.backwards == 2
+    x.requires_grad_()
+    (gradient,) = torch.autograd.grad((prior.posterior(x, 0.5).mean * v).sum(), x)
+    torch.testing.assert_close(0.25 * gradient, expected.covariance.matvec(v))
+    with torch.no_grad():
+        assert not prior.posterior(x, 0.5).mean.requires_grad
+
+
+def test_the_covariance_of_the_errors_is_that_of_the_exact_prior_but_for_their_number() -> None:
+    """Over 256 errors and their products with observed entries, in units of their sampling error."""
+    prior, exact = build(covariance="errors", fields=256), Gaussian(shape=SHAPE, mean=0.7)
+    for sigma in (0.3, 3.0):
+        covariance, expected = (p.posterior(exact.sample(1, stream("x", 0)), sigma).covariance for p in (prior, exact))
+        assert covariance is not None
+        assert expected is not None
+        like = torch.zeros(SHAPE, dtype=torch.float64)
+        found, right = covariance.dense(like), expected.dense(like)
+        spread = ((right.square() + right.diagonal()[:, None] * right.diagonal()) / 256).sqrt()
+        assert ((found - right) / spread).abs().max() < 5
+        assert covariance.shared
+
+
+def test_each_error_stands_for_its_eight_images() -> None:
+    errors = torch.randn(5, 4, 4, 1, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    covariance = ErrorCovariance(lambda: errors, dihedral=True, closed=False)
+    images = [torch.rot90(e, k, (1, 2)) for e in (errors, errors.flip(1)) for k in range(4)]
+    rows = torch.cat(images).flatten(1)
+    torch.testing.assert_close(covariance.dense(errors[0]), rows.T @ rows / 40)
