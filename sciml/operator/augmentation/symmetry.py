@@ -12,6 +12,7 @@ from typing import ClassVar, final
 import torch
 from torch import Tensor
 
+from sciml.data.dihedral import dihedral
 from sciml.errors import ConfigError
 from sciml.operator.base import Augmentation, Fields
 
@@ -40,22 +41,7 @@ class D4(Augmentation):
                 f"operator.augmentation d4 needs a square grid; the dataset has {tuple(fields.input.shape[1:3])}"
             )
         chosen = (uniform < 0.5).to(fields.input.device)
-        return Fields(*(self._apply(u, chosen) for u in fields))
-
-    def _apply(self, u: Tensor, chosen: Tensor) -> Tensor:
-        rows, columns = u.ndim - 3, u.ndim - 2
-        for number, change in enumerate(
-            (
-                lambda v: self._reflected(v, rows),
-                lambda v: self._reflected(v, columns),
-                lambda v: v.transpose(rows, columns),
-            )
-        ):
-            u = torch.where(chosen[:, number].reshape(-1, *[1] * (u.ndim - 1)), change(u), u)
-        return u
-
-    def _reflected(self, u: Tensor, axis: int) -> Tensor:
-        return u.flip(axis).roll(1, axis) if self.closed else u.flip(axis)
+        return Fields(*(dihedral(u, chosen, closed=self.closed) for u in fields))
 
 
 @final
