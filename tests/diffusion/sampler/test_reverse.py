@@ -149,7 +149,7 @@ def test_the_flow_is_exact_up_to_the_tolerances(sde: SDE) -> None:
 
 
 def test_senseless_parameters_are_refused() -> None:
-    with pytest.raises(ConfigError, match="steps is too small: in steps of 0.0999"):
+    with pytest.raises(ConfigError, match=r"steps is too small: in steps of 0\.0999"):
         ReverseDiffusion(sde=VP(), steps=10)
     with pytest.raises(ConfigError, match="at least 2"):
         EulerMaruyama(sde=VP(), steps=1)
