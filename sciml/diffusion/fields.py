@@ -43,7 +43,7 @@ class Fields(nn.Module):
         Raises:
             ConfigError: There are not so many.
         """
-        there = self._split(split)
+        there = self.split(split)
         if n > len(there):
             raise ConfigError(
                 f"the {split} split of the prior's dataset has {len(there)} fields, not the {n} asked for"
@@ -57,14 +57,15 @@ class Fields(nn.Module):
             ConfigError: The split is too small for the rank.
         """
         if self.fit is None:
-            train = self._split("train")
+            train = self.split("train")
             most = min(len(train) - 1, train[0].numel())
             if self.rank > most:
                 raise ConfigError(f"diffusion.prior.rank is {self.rank}; the training fields allow at most {most}")
             self.fit = GaussianFit(train, self.dataset.periodic, rank=self.rank)
         return self.fit
 
-    def _split(self, name: str) -> Tensor:
+    def split(self, name: str) -> Tensor:
+        """One of the dataset's splits ``(n, *shape)``, float32."""
         if not self._splits:
             self._splits = self.dataset.splits()
         return self._splits[name]

@@ -31,7 +31,7 @@ from torch import Generator, Tensor
 
 from sciml.diffusion.base import Posterior, Prior
 from sciml.diffusion.error_covariance import ErrorCovariance, errors_of
-from sciml.diffusion.gaussian_fit import GaussianFit
+from sciml.diffusion.fields import Fields
 from sciml.diffusion.training import Denoising
 from sciml.errors import ConfigError, UsageError
 from sciml.finished import finished
@@ -86,35 +86,30 @@ class Learned(Prior):
         module = finished(run, family="diffusion", which=which)
         if not isinstance(module, Denoising):
             raise UsageError(f"diffusion.prior.run: {run} reconstructs fields; choose a run that trained a denoiser")
-        self.dataset = module.dataset
-        if tuple(shape) != tuple(self.dataset.shape):
-            raise ConfigError(f"diffusion.shape is {list(shape)}; the fields of {run} are {list(self.dataset.shape)}")
         if covariance not in ("data", "errors", "network", None):
             raise ConfigError(f"diffusion.prior.covariance is '{covariance}'; it must be data, errors, network or null")
-        if rank < 0 or fields < 2:
-            raise ConfigError(f"diffusion.prior needs rank >= 0 and fields >= 2, not {rank} and {fields}")
+        if fields < 2:
+            raise ConfigError(f"diffusion.prior.fields is {fields}; it must be at least 2")
+        self.fields = Fields(module.dataset, shape, rank=rank)
         self.has_covariance = covariance is not None  # type: ignore[misc] # the config says so, not the class
-        self.covariance, self.rank, self.fields = covariance, rank, fields
+        self.covariance, self.judged = covariance, fields
         self.dihedral = module.dihedral
         with module.average.applied():
             self.denoiser = deepcopy(module.denoiser).requires_grad_(False)
-        self._splits: dict[str, Tensor] = {}
-        self.fit: GaussianFit | None = None
-
         self._errors: dict[float, Tensor] = {}
 
     def forward(self, x_t: Tensor, sigma: float) -> Posterior:
         if math.isinf(sigma):
-            fit = self._fitted()
+            fit = self.fields.normal().to(self.device)
             return Posterior(fit.mean.expand(x_t.shape), fit.covariance(sigma) if self.has_covariance else None)
         if self.covariance == "network":
             return self._differentiated(x_t, sigma)
         mean = self.denoiser.mean(x_t, sigma)
         if self.covariance == "data":
-            return Posterior(mean, self._fitted().covariance(sigma))
+            return Posterior(mean, self.fields.normal().to(self.device).covariance(sigma))
         if self.covariance is None:
             return Posterior(mean, None)
-        closed = self.dataset.periodic[0]
+        closed = self.fields.dataset.periodic[0]
         return Posterior(mean, ErrorCovariance(lambda: self._left(sigma), dihedral=self.dihedral, closed=closed))
 
     def _differentiated(self, x_t: Tensor, sigma: float) -> Posterior:
@@ -133,36 +128,13 @@ class Learned(Prior):
     def _left(self, sigma: float) -> Tensor:
         """Errors of the denoiser at this level; in float32, so that all levels of a sampler can be kept."""
         if sigma not in self._errors:
-            train = self._split("train")[: self.fields].to(self.device)
+            train = self.fields.split("train")[: self.judged].to(self.device)
             with torch.no_grad():
                 self._errors[sigma] = errors_of(self.denoiser, train, sigma)
         return self._errors[sigma]
 
     def sample(self, n: int, generator: Generator) -> Tensor:
-        return self._draw("test", n, generator)
+        return self.fields.draw("test", n, generator).to(self.device)
 
     def examples(self, n: int, generator: Generator) -> Tensor:
-        return self._draw("train", n, generator)
-
-    def _draw(self, split: str, n: int, generator: Generator) -> Tensor:
-        there = self._split(split)
-        if n > len(there):
-            raise ConfigError(
-                f"the {split} split of the prior's dataset has {len(there)} fields, not the {n} asked for"
-            )
-        return there[torch.randperm(len(there), generator=generator)[:n]].double().to(self.device)
-
-    def _split(self, name: str) -> Tensor:
-        if not self._splits:
-            self._splits = self.dataset.splits()
-        return self._splits[name]
-
-    def _fitted(self) -> GaussianFit:
-        """The normal distribution, fitted when it is first needed."""
-        if self.fit is None:
-            train = self._split("train")
-            most = min(len(train) - 1, train[0].numel())
-            if self.rank > most:
-                raise ConfigError(f"diffusion.prior.rank is {self.rank}; the training fields allow at most {most}")
-            self.fit = GaussianFit(train, self.dataset.periodic, rank=self.rank).to(self.device)
-        return self.fit
+        return self.fields.draw("train", n, generator).to(self.device)
