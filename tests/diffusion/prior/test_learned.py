@@ -94,7 +94,7 @@ def test_without_a_covariance_it_says_so() -> None:
     ("parameters", "error", "message"),
     [
         ({"run": "reconstruction"}, UsageError, "choose a run that trained a denoiser"),
-        ({"shape": (6, 1)}, ConfigError, r"diffusion.shape is \[6, 1\]; fields of the prior.s dataset are \[6, 2\]"),
+        ({"shape": (6, 1)}, ConfigError, r"\[6, 1\]; the fields of the prior's dataset are \[6, 2\]"),
         ({"rank": -1}, ConfigError, "diffusion.prior.rank is -1; it must be at least 0"),
         ({"fields": 1}, ConfigError, "diffusion.prior.fields is 1; it must be at least 2"),
         ({"covariance": "jacobian"}, ConfigError, "'jacobian'; it must be data, errors, network or null"),
