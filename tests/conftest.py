@@ -6,6 +6,7 @@ import gc
 import importlib
 import os
 import pkgutil
+import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -20,6 +21,11 @@ HERE = Path(__file__).parent
 # Before torch is imported: it reads these once.
 os.environ["OMP_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = "1"
 os.environ["MPLBACKEND"] = "Agg"
+
+# A shell that starts the suite in the background has it ignore SIGINT, and so would all that a test starts and
+# interrupts.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @contextmanager
