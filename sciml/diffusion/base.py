@@ -69,8 +69,8 @@ class Prior(nn.Module, ABC):
 
     axes: ClassVar[int | None] = None
     channels: ClassVar[int | None] = None
-    gaussian: ClassVar[bool] = False
-    has_covariance: ClassVar[bool] = False
+    gaussian: bool = False
+    has_covariance: bool = False
     needs_run: ClassVar[bool] = False
     needs_files: ClassVar[bool] = False
 
@@ -201,7 +201,7 @@ class Sampler(ABC):
         sigma_max: Noise level of the start.
     """
 
-    order: ClassVar[int | None] = None
+    order: int | None = None
     sigma_max: float
 
     @abstractmethod
@@ -219,7 +219,7 @@ class Guidance(ABC):
         claims: As those of a :class:`Solver`, once a sampler's steps are small.
     """
 
-    claims: ClassVar[frozenset[str]] = frozenset()
+    claims: frozenset[str] = frozenset()
 
     @abstractmethod
     def __call__(self, prior: Prior, measurement: Measurement, y: Tensor) -> Denoiser:
@@ -245,7 +245,7 @@ class Solver(ABC):
         random: Its samples depend on the generator.
     """
 
-    claims: ClassVar[frozenset[str]] = frozenset()
+    claims: frozenset[str] = frozenset()
     measures: ClassVar[type[Measurement]] = Measurement
     random: ClassVar[bool] = True
 

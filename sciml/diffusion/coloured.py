@@ -103,7 +103,7 @@ class White(Prior):
         super().__init__()
         self._prior = [prior]  # no part of this module: it counts its evaluations itself
         self.root, self.inverse = noise.covariance(0.5), noise.covariance(-0.5)
-        self.gaussian, self.has_covariance = prior.gaussian, prior.has_covariance  # type: ignore[misc] # of this one
+        self.gaussian, self.has_covariance = prior.gaussian, prior.has_covariance  # of this one
 
     @property
     def device(self) -> torch.device:
@@ -126,7 +126,7 @@ class _Between(Covariance):
 
     def __init__(self, covariance: Covariance, inverse: SpectralCovariance) -> None:
         self._covariance, self._inverse = covariance, inverse
-        self.shared = covariance.shared  # type: ignore[misc] # that one's
+        self.shared = covariance.shared  # that one's
 
     def matvec(self, x: Tensor) -> Tensor:
         return self._inverse.matvec(self._covariance.matvec(self._inverse.matvec(x)))

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from itertools import product
-from typing import ClassVar, final
+from typing import final
 
 import torch
 from torch import Tensor
@@ -41,7 +41,7 @@ class ErrorCovariance(Covariance):
         closed: The axes close.
     """
 
-    shared: ClassVar[bool] = True
+    shared: bool = True
 
     def __init__(self, errors: Callable[[], Tensor], *, dihedral: bool, closed: bool) -> None:
         self._errors, self._dihedral, self._closed = errors, dihedral, closed

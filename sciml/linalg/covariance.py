@@ -8,7 +8,7 @@ inverted: it may be singular, as that of a field and its image under a map is.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import ClassVar, final
+from typing import final
 
 import torch
 from torch import Tensor
@@ -21,7 +21,7 @@ class Covariance(ABC):
         shared: It is the same for all entries of a batch.
     """
 
-    shared: ClassVar[bool] = False
+    shared: bool = False
 
     @abstractmethod
     def matvec(self, x: Tensor) -> Tensor:
@@ -44,7 +44,7 @@ class Covariance(ABC):
 class FactoredCovariance(Covariance):
     """A covariance with a root and a diagonal, shared by the whole batch."""
 
-    shared: ClassVar[bool] = True
+    shared: bool = True
 
     @abstractmethod
     def root(self, z: Tensor) -> Tensor:

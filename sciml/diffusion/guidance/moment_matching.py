@@ -15,7 +15,7 @@ a noise level, for all samples and observations; else conjugate gradients solve 
 
 from __future__ import annotations
 
-from typing import ClassVar, final
+from typing import final
 
 import torch
 from torch import Tensor
@@ -34,7 +34,7 @@ class MomentMatching(Guidance):
     tolerance: Relative residual at which they end.
     """
 
-    claims: ClassVar[frozenset[str]] = frozenset({"mean", "covariance"})
+    claims: frozenset[str] = frozenset({"mean", "covariance"})
 
     def __init__(self, *, iterations: int = 50, tolerance: float = 1e-6) -> None:
         self.iterations, self.tolerance = iterations, tolerance

@@ -104,7 +104,7 @@ class Diffusers(Prior):
         self.offset, self.scale = (high + low) / 2, (high - low) / 2
         self.levels = [math.log((1 - alpha) / alpha) / 2 for alpha in alphas if 0 < alpha < 1]  # log sigma of each step
         self.fields = None if dataset is None else Fields(dataset, self.shape, rank=rank or 0)
-        self.has_covariance = rank is not None  # type: ignore[misc] # the config says so, not the class
+        self.has_covariance = rank is not None  # the config says so, not the class
 
     def forward(self, x_t: Tensor, sigma: float) -> Posterior:
         normal = None

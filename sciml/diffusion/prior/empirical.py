@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import ClassVar, final
+from typing import final
 
 import torch
 from torch import Generator, Tensor
@@ -37,7 +37,7 @@ class Empirical(Prior):
         ConfigError: There is no such split.
     """
 
-    has_covariance: ClassVar[bool] = True
+    has_covariance: bool = True
     fields: Tensor
     half_squares: Tensor
 

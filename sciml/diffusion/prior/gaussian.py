@@ -18,7 +18,7 @@ and the same with C for I where the noise has that covariance, diagonal in the s
 from __future__ import annotations
 
 import math
-from typing import ClassVar, final
+from typing import final
 
 import torch
 from torch import Generator, Tensor
@@ -43,8 +43,8 @@ class Gaussian(Prior):
         noise: Of its noisy versions; None for white noise.
     """
 
-    gaussian: ClassVar[bool] = True
-    has_covariance: ClassVar[bool] = True
+    gaussian: bool = True
+    has_covariance: bool = True
     mean: Tensor
     variance: Tensor
 

@@ -91,7 +91,7 @@ class Learned(Prior):
         if fields < 2:
             raise ConfigError(f"diffusion.prior.fields is {fields}; it must be at least 2")
         self.fields = Fields(module.dataset, shape, rank=rank)
-        self.has_covariance = covariance is not None  # type: ignore[misc] # the config says so, not the class
+        self.has_covariance = covariance is not None  # the config says so, not the class
         self.covariance, self.judged = covariance, fields
         self.dihedral = module.dihedral
         with module.average.applied():

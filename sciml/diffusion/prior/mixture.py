@@ -15,7 +15,7 @@ Their weights are drawn as squares of normal numbers, normalised.
 from __future__ import annotations
 
 import math
-from typing import ClassVar, final
+from typing import final
 
 import torch
 from torch import Generator, Tensor
@@ -41,7 +41,7 @@ class Mixture(Prior):
         ConfigError: An odd number of entries, or an even one of components.
     """
 
-    has_covariance: ClassVar[bool] = True
+    has_covariance: bool = True
     means: Tensor
     weights: Tensor
 

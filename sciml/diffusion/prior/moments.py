@@ -9,7 +9,7 @@ The floor of what a generative model must beat. The covariance is a dense matrix
 from __future__ import annotations
 
 import math
-from typing import ClassVar, final
+from typing import final
 
 import torch
 from torch import Generator, Tensor
@@ -31,8 +31,8 @@ class Moments(Prior):
         ConfigError: ``examples`` is less than 2.
     """
 
-    gaussian: ClassVar[bool] = True
-    has_covariance: ClassVar[bool] = True
+    gaussian: bool = True
+    has_covariance: bool = True
     mean: Tensor
     values: Tensor
     vectors: Tensor

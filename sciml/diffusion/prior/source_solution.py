@@ -70,8 +70,8 @@ class SourceSolution(Prior):
             eigenvalue of the scheme, or the noise is not the same along both axes.
     """
 
-    gaussian: ClassVar[bool] = True
-    has_covariance: ClassVar[bool] = True
+    gaussian: bool = True
+    has_covariance: bool = True
     axes: ClassVar[int | None] = 2
     channels: ClassVar[int | None] = 2
 

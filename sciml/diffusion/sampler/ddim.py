@@ -46,7 +46,7 @@ class DDIM(Levelled):
         if not 0 <= eta <= 1:
             raise ConfigError(f"sampler.eta is {eta}; it must lie between 0 and 1")
         self.eta = eta
-        self.order = None if eta else 1  # type: ignore[misc] # a sampler that draws noise has none
+        self.order = None if eta else 1  # a sampler that draws noise has none
 
     def __call__(self, prior: Prior, shape: tuple[int, ...], generator: Generator) -> Tensor:
         levels = self.levels.values()

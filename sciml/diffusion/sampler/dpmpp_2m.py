@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 from itertools import pairwise
-from typing import ClassVar, final
+from typing import final
 
 from torch import Generator, Tensor
 
@@ -26,7 +26,7 @@ from sciml.diffusion.levels import Levelled
 class DPMpp2M(Levelled):
     """Second order, deterministic, N evaluations."""
 
-    order: ClassVar[int | None] = 2
+    order: int | None = 2
 
     def __call__(self, prior: Prior, shape: tuple[int, ...], generator: Generator) -> Tensor:
         levels = self.levels.values()

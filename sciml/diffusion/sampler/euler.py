@@ -9,7 +9,7 @@ Generative Models*, Algorithm 1 without lines 6 to 8. One denoiser evaluation a 
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import ClassVar, final
+from typing import final
 
 from torch import Generator, Tensor
 
@@ -21,7 +21,7 @@ from sciml.diffusion.levels import Levelled
 class Euler(Levelled):
     """First order, deterministic."""
 
-    order: ClassVar[int | None] = 1
+    order: int | None = 1
 
     def __call__(self, prior: Prior, shape: tuple[int, ...], generator: Generator) -> Tensor:
         levels = self.levels.values()

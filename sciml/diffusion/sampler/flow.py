@@ -37,7 +37,7 @@ class Flow(Sampler):
         if steps < 2 or order not in (1, 2):
             raise ConfigError(f"sampler flow needs steps >= 2 and order 1 or 2, not {steps} and {order}")
         self.sde, self.steps, self.sigma_max = sde, steps, sde.sigma(1.0)
-        self.order = order  # type: ignore[misc] # of the method that was chosen
+        self.order = order  # of the method that was chosen
 
     def __call__(self, prior: Prior, shape: tuple[int, ...], generator: Generator) -> Tensor:
         sde = self.sde

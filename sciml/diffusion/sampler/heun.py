@@ -12,7 +12,7 @@ and Euler's step alone to :math:`\sigma' = 0`. 2 N - 1 denoiser evaluations.
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import ClassVar, final
+from typing import final
 
 from torch import Generator, Tensor
 
@@ -24,7 +24,7 @@ from sciml.diffusion.levels import Levelled
 class Heun(Levelled):
     """Second order, deterministic."""
 
-    order: ClassVar[int | None] = 2
+    order: int | None = 2
 
     def __call__(self, prior: Prior, shape: tuple[int, ...], generator: Generator) -> Tensor:
         levels = self.levels.values()

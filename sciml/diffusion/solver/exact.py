@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, final
+from typing import final
 
 from torch import Generator, Tensor
 
@@ -14,7 +14,7 @@ from sciml.errors import RunError
 class Exact(Solver):
     """Draws without error; needs a prior that knows its posterior given the measurement."""
 
-    claims: ClassVar[frozenset[str]] = frozenset({"mean", "covariance"})
+    claims: frozenset[str] = frozenset({"mean", "covariance"})
 
     def __call__(
         self, y: Tensor, measurement: Measurement, prior: Prior, shape: tuple[int, ...], generator: Generator
