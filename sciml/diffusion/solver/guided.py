@@ -19,16 +19,22 @@ class Guided(Solver):
 
     def __init__(self, *, sampler: Sampler, guidance: Guidance) -> None:
         self.sampler, self.guidance = sampler, guidance
-        self.claims = guidance.claims  # type: ignore[misc] # the guidance's, not the class's
+        self.claims = guidance.claims  # the guidance's, not the class's
 
     def __call__(
         self, y: Tensor, measurement: Measurement, prior: Prior, shape: tuple[int, ...], generator: Generator
     ) -> Tensor:
-        return self.sampler(_Conditional(prior, self.guidance(prior, measurement, y)), shape, generator)
+        return self.sampler(Conditional(prior, self.guidance(prior, measurement, y)), shape, generator)
 
 
-class _Conditional(Prior):
-    """What a sampler sees: the posterior as a prior. The calls are counted by the prior itself."""
+@final
+class Conditional(Prior):
+    """What a sampler sees: the posterior as a prior. The calls are counted by the prior itself.
+
+    Args:
+        prior: What the denoiser was made of.
+        denoiser: Of the posterior.
+    """
 
     def __init__(self, prior: Prior, denoiser: Denoiser) -> None:
         super().__init__()

@@ -22,9 +22,10 @@ from typing import final
 import torch
 from torch import Generator, Tensor
 
-from sciml.diffusion.base import Denoiser, Guidance, Measurement, Posterior, Prior, Sampler, Solver
+from sciml.diffusion.base import Guidance, Measurement, Prior, Sampler, Solver
 from sciml.diffusion.conditioning import GaussianPosterior
 from sciml.diffusion.linear import linear
+from sciml.diffusion.solver.guided import Conditional
 from sciml.errors import RunError
 from sciml.linalg.covariance import FactoredCovariance
 
@@ -38,7 +39,7 @@ class WarmStart(Solver):
 
     def __init__(self, *, sampler: Sampler, guidance: Guidance) -> None:
         self.sampler, self.guidance = sampler, guidance
-        self.claims = guidance.claims  # type: ignore[misc] # the guidance's, not the class's
+        self.claims = guidance.claims  # the guidance's, not the class's
 
     def __call__(
         self, y: Tensor, measurement: Measurement, prior: Prior, shape: tuple[int, ...], generator: Generator
@@ -51,23 +52,10 @@ class WarmStart(Solver):
                 f"solver warm_start needs a prior that knows its own covariance; {type(prior).__name__} does not"
             )
         begin = GaussianPosterior(mean, covariance, a, y).sample(generator)
-        return begin + self.sampler(_Around(prior, self.guidance(prior, a, y), begin), shape, generator)
+        denoise = self.guidance(prior, a, y)
 
+        def around(x: Tensor, sigma: float) -> Tensor:
+            """With the draw as the origin, so that the sampler starts at pure noise."""
+            return denoise(x + begin, sigma) - begin
 
-class _Around(Prior):
-    """What the sampler sees: the guided denoiser, with the draw as the origin, so that it starts at pure noise."""
-
-    def __init__(self, prior: Prior, denoiser: Denoiser, origin: Tensor) -> None:
-        super().__init__()
-        self._prior, self._denoiser, self._origin = [prior], denoiser, origin
-        self.noise = prior.noise
-
-    @property
-    def device(self) -> torch.device:
-        return self._prior[0].device
-
-    def forward(self, x_t: Tensor, sigma: float) -> Posterior:
-        return Posterior(self._denoiser(x_t + self._origin, sigma) - self._origin, None)
-
-    def sample(self, n: int, generator: Generator) -> Tensor:
-        raise NotImplementedError("a posterior has no samples of its own here")
+        return begin + self.sampler(Conditional(prior, around), shape, generator)
