@@ -1,4 +1,6 @@
-"""Functions with high and mixed frequencies, and their second derivatives: solutions to make equations from.
+"""Functions with high and mixed frequencies, their second derivatives, and equations with these as solutions.
+
+An equation on [0, L] or [0, L]² with Dirichlet values whose source is what the solution makes of it.
 
 Source: Fang, Cooley, Long, Li, Kirby and Zhe, "Solving high frequency and multi-scale PDEs with Gaussian processes",
 ICLR 2024 (arXiv 2311.04465); ``run_1d.sh``, ``run_2d.sh`` and ``config/`` of the authors' code for the domains.
@@ -14,6 +16,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from sciml.equation.base import Equation
 from sciml.errors import ConfigError
 
 Function = Callable[[Tensor], Tensor]
@@ -95,3 +98,57 @@ def surface(name: str) -> tuple[tuple[Profile, Profile], ...]:
     if name not in SURFACES:
         raise ConfigError(f"equation.solution is '{name}'; it must be one of {', '.join(SURFACES)}")
     return SURFACES[name]
+
+
+class MadeUp1d(Equation):
+    """An equation on an interval whose solution is a profile.
+
+    Args:
+        solution: Name of the solution.
+
+    Raises:
+        ConfigError: There is no such solution.
+    """
+
+    inputs = ("x",)
+    outputs = ("u",)
+    tolerance = 1e-8  # rounding of the source, which is up to 1e6
+
+    def __init__(self, *, solution: str = "single") -> None:
+        self.u = profile(solution)
+        self.lower, self.upper = (0.0,), (self.u.length,)
+
+    def reference(self, x: Tensor) -> Tensor:
+        """The solution u at ``x`` (n, 1): (n, 1), float64."""
+        return self.u.value(x.double())
+
+
+class MadeUp2d(Equation):
+    """An equation on a square whose solution is a surface.
+
+    Args:
+        solution: Name of the solution.
+
+    Raises:
+        ConfigError: There is no such solution.
+    """
+
+    inputs = ("x", "y")
+    outputs = ("u",)
+    lower = (0.0, 0.0)
+    tolerance = 1e-8  # rounding of the source, which is up to 1e4
+
+    def __init__(self, *, solution: str = "single") -> None:
+        self.terms = surface(solution)
+        length = self.terms[0][0].length
+        self.upper = (length, length)
+
+    def laplacian(self, x: Tensor) -> Tensor:
+        """That of the solution at ``x`` (n, 2): (n, 1)."""
+        a, b = x[:, :1], x[:, 1:]
+        return torch.stack([p.second(a) * q.value(b) + p.value(a) * q.second(b) for p, q in self.terms]).sum(0)
+
+    def reference(self, x: Tensor) -> Tensor:
+        """The solution u at ``x`` (n, 2): (n, 1), float64."""
+        x = x.double()
+        return torch.stack([p.value(x[:, :1]) * q.value(x[:, 1:]) for p, q in self.terms]).sum(0)

@@ -11,34 +11,15 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from sciml.equation.base import Equation, Field
-from sciml.equation.high_frequency import profile
+from sciml.equation.base import Field
+from sciml.equation.high_frequency import MadeUp1d
 from sciml.equation.operator import partials
 
 
-class Poisson1d(Equation):
-    """Poisson's equation on an interval.
-
-    Args:
-        solution: Name of the solution.
-
-    Raises:
-        ConfigError: There is no such solution.
-    """
-
-    inputs = ("x",)
-    outputs = ("u",)
-    tolerance = 1e-8  # rounding of f, which is up to 1e6
-
-    def __init__(self, *, solution: str = "single") -> None:
-        self.u = profile(solution)
-        self.lower, self.upper = (0.0,), (self.u.length,)
+class Poisson1d(MadeUp1d):
+    """Poisson's equation on an interval."""
 
     def residual(self, field: Field, x: Tensor) -> Tensor:
         """What is left, u'' - f, at ``x`` (n, 1): (n, 1)."""
         (along,) = partials(1)
         return field.derivatives(x, along**2)[1] - self.u.second(x)
-
-    def reference(self, x: Tensor) -> Tensor:
-        """The solution u at ``x`` (n, 1): (n, 1), float64."""
-        return self.u.value(x.double())
