@@ -227,7 +227,7 @@ def cancel(
     outputs: Outputs = "outputs",
 ) -> None:
     """End the runs of a sweep that are queued or running."""
-    from .status import cancel as cancel_sweep
+    from .cancel import cancel as cancel_sweep
 
     raise typer.Exit(cancel_sweep(name, outputs=outputs))
 

@@ -1,11 +1,10 @@
-"""``sciml status`` and ``sciml cancel``: where the runs of a sweep stand, and ending those that are not over."""
+"""``sciml status``: where the runs of a sweep stand."""
 
 from __future__ import annotations
 
 import json
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -63,14 +62,6 @@ def status(name: str | None, *, watch: bool, form: str, outputs: str) -> int:
         return screen.failed(error)
     except KeyboardInterrupt:
         return 130
-
-
-def cancel(name: str, *, outputs: str) -> int:
-    """End the runs of a sweep that are queued or running; returns the exit code."""
-    try:
-        return _cancel(name, outputs)
-    except (UsageError, RunError) as error:
-        return screen.failed(error)
 
 
 def commands(sweep: Sweep) -> dict[str, str]:
@@ -270,36 +261,3 @@ def _teller(sweep: Sweep) -> Callable[[Sequence[Standing], Answer], None]:
             print(f"          {summary(found)}", flush=True)
 
     return tell
-
-
-def _cancel(name: str, outputs: str) -> int:
-    import os
-    import signal
-    import socket
-
-    from sciml import scheduler
-    from sciml.standing import ALIVE, ask, living, standings
-    from sciml.sweep import find
-
-    sweep = find(name, Path(outputs))
-    answer = ask([sweep])
-    alive = [one.run for one in standings(sweep, answer) if one.state in ALIVE]
-    if not alive:
-        print(f"{sweep.name}: nothing is queued or running")
-        return 0
-    own = [run for run in alive if sweep.folder(run).read_status().get("sweep") in (None, sweep.name)]
-    given = [(run, mine) for run in own if (mine := sweep.given(run)) is not None]
-    now = time.time()
-    replace(sweep, cancelled={**sweep.cancelled, **{run.index: now for run, _ in given}}).write()
-    scheduler.cancel(dict.fromkeys(task.id for _, (_, task) in given if task.id))
-    for submission in dict.fromkeys(submission.time for _, (submission, task) in given if not task.id):
-        made = next(one for one in sweep.submissions if one.time == submission)
-        if made.host != socket.gethostname():
-            raise RunError(f"{sweep.name} was started on {made.host}; cancel it there")
-        if living(sweep, made):
-            os.kill(made.pid, signal.SIGTERM)
-    print(f"{sweep.name}: {len(given)} runs cancelled")
-    left = len(alive) - len(given)
-    if left:
-        screen.note(f"{left} more were started in another way; cancel them there")
-    return 0

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sciml.errors import ConfigError, RunError, Stopped, UsageError
+from sciml.errors import ConfigError, RunError, UsageError
 
 from . import screen
 from .sweep_plan import Plan, planned
+from .sweep_wait import see_through
 
 if TYPE_CHECKING:
     from sciml.launcher.base import Launcher
-    from sciml.launcher.local import Local
     from sciml.sweep import Run, Sweep
 
 AGAIN = ("failed", "stopped", "cancelled", "lost", "missing")  # what --resume does again
@@ -118,8 +118,8 @@ def carry_out(
         UsageError: The launcher cannot work here, or the scheduler refuses.
         RunError: The scheduler does not answer, or something cannot be written.
     """
+    from sciml.freezing import freezing
     from sciml.provenance import commit
-    from sciml.sweep import freezing
 
     _show(plan, name, launcher)
     if dry_run or not plan.todo:
@@ -130,7 +130,7 @@ def carry_out(
         return 0
     with freezing() as made:
         sweep = made.freeze(plan.todo, plan.outputs, command, trust, commit(), force=force)
-    return _wait(sweep, sweep.runs, launcher, name, settings)
+    return see_through(sweep, sweep.runs, launcher, name, settings)
 
 
 def freeze_and_submit(
@@ -149,8 +149,9 @@ def freeze_and_submit(
         UsageError: The scheduler refuses.
         RunError: It does not answer, or something cannot be written.
     """
+    from sciml.freezing import freezing
     from sciml.provenance import commit
-    from sciml.sweep import freezing, submit
+    from sciml.sweep import submit
 
     with freezing() as made:
         sweep = made.freeze(plan.todo, plan.outputs, command, trust, commit(), force=force)
@@ -215,7 +216,7 @@ def _resume(
     before = {run.index: sweep.folder(run).read_status() for run in again}
     _queue_again(sweep, again)
     if built.waits:
-        return _wait(sweep, again, built, name, chosen)
+        return see_through(sweep, again, built, name, chosen)
     try:
         sweep = submit(sweep, again, built, name, chosen)
     except BaseException:
@@ -227,97 +228,13 @@ def _resume(
 
 
 def _queue_again(sweep: Sweep, runs: Sequence[Run]) -> None:
-    from sciml.sweep import set_damaged_aside
+    from sciml.freezing import set_damaged_aside
 
     for run in runs:
         folder = sweep.folder(run)
         if set_damaged_aside(folder):
             screen.note(f"{folder.row} is damaged; it is kept as row.damaged.json")
         folder.update_status(state="queued", sweep=sweep.name, error=None)
-
-
-def _wait(sweep: Sweep, runs: Sequence[Run], launcher: Launcher, name: str, settings: dict[str, Any]) -> int:
-    """Runs that end with this process: see them through."""
-    from sciml.launcher.joblib import Joblib
-    from sciml.launcher.local import Local
-    from sciml.signals import exit_code
-    from sciml.standing import attending
-    from sciml.sweep import Task, command_of, record
-
-    from .status import commands, print_sweep
-
-    title = f"{sweep.name}.{len(sweep.submissions) + 1}"
-    local = isinstance(launcher, Local)
-    logs = [_run_log(sweep, run) if local else launcher.log(Path(), title, i) for i, run in enumerate(runs)]
-    tasks = [Task((run.index,), "", log.as_posix()) for run, log in zip(runs, logs, strict=True)]
-    number: int | None = None
-    with attending(sweep):
-        sweep = record(sweep, launcher, name, settings, tasks)
-        lines = [command_of(sweep, [run]) for run in runs]
-        if isinstance(launcher, Local):
-            number = _side_by_side(sweep, runs, launcher, lines)
-        else:
-            if isinstance(launcher, Joblib):
-                launcher.ended = _teller(sweep, runs)
-            try:
-                launcher.launch(lines, sweep.path.resolve(), title)
-            except Stopped as stopped:
-                number = stopped.signum
-    code = print_sweep(sweep)
-    if number is not None:
-        screen.note(f"stopped; go on with: {commands(sweep)['resume']}")
-        return exit_code(number)
-    return code
-
-
-def _run_log(sweep: Sweep, run: Run) -> Path:
-    return Path("..", "..", run.folder, "run.log")
-
-
-def _side_by_side(sweep: Sweep, runs: Sequence[Run], launcher: Local, commands: Sequence[Sequence[str]]) -> int | None:
-    from .cells import Job, run_all
-
-    jobs = [
-        Job(
-            command=command,
-            log=sweep.folder(run).path / "run.log",
-            threads=run.threads,
-            label=run.label,
-            folder=sweep.folder(run),
-            steps=run.steps,
-            describe=_describe(sweep, run),
-        )
-        for run, command in zip(runs, commands, strict=True)
-    ]
-    return run_all(jobs, launcher)
-
-
-def _describe(sweep: Sweep, run: Run) -> Callable[[], str]:
-    def describe() -> str:
-        try:
-            row = sweep.folder(run).read_row()
-        except UsageError as error:
-            return str(error)
-        return screen.metrics(row["metrics"]) if row is not None else "no row"
-
-    return describe
-
-
-def _teller(sweep: Sweep, runs: Sequence[Run]) -> Callable[[int, int], None]:
-    """A line for each run that ends."""
-    over: list[int] = []
-
-    def tell(index: int, code: int) -> None:
-        over.append(index)
-        run = runs[index]
-        if code == 0:
-            said = f"done   {run.label}: {_describe(sweep, run)()}"
-        else:
-            state = sweep.folder(run).read_status()
-            said = f"{state.get('state', 'failed'):6} {run.label}: {state.get('error') or f'exit code {code}'}"
-        screen.note(f"{said} ({len(over)} of {len(runs)})")
-
-    return tell
 
 
 def _show(plan: Plan, name: str, launcher: Launcher) -> None:

@@ -14,7 +14,7 @@ from . import screen
 
 if TYPE_CHECKING:
     from sciml.folder import RunFolder
-    from sciml.sweep import Draft
+    from sciml.freezing import Draft
 
 
 @dataclass
@@ -110,7 +110,7 @@ def composed(jobs: Sequence[Sequence[str]], trust: tuple[str, ...]) -> list[Draf
         HydraException: A job does not compose.
     """
     from sciml.config import check
-    from sciml.sweep import Draft
+    from sciml.freezing import Draft
 
     from .expand import Composer, common_to
     from .origin import place_of

@@ -14,8 +14,9 @@ from helpers import tree
 from sciml.config import digest
 from sciml.errors import RunError, UsageError
 from sciml.folder import RunFolder
+from sciml.freezing import Draft, freezing, new_folder
 from sciml.launcher.base import Launcher
-from sciml.sweep import Draft, Sweep, find, freezing, names, new_folder, packed, read, submit
+from sciml.sweep import Sweep, find, names, packed, read, submit
 
 MOMENT = datetime(2026, 1, 2, 3, 4, 5)
 
