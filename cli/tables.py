@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
-import shlex
-import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,18 +12,15 @@ from typing import TYPE_CHECKING
 from sciml.config import did_you_mean
 from sciml.errors import RunError, UsageError
 from sciml.folder import RunFolder
-from sciml.grid import Cell, Table, key_of
+from sciml.grid import Table, key_of
 
-from . import needs, screen
+from . import screen
 from .configs import read
 from .plan import Planned, planned
-from .request import quoted
+from .table_runs import hand_over, make, missing_runs
 
 if TYPE_CHECKING:
-    from sciml.launcher.local import Local
     from sciml.verdict import Report
-
-    from .cells import Job
 
 _FORMATS = ("text", "md", "json", "csv", "latex", "html")
 WIDE = 200  # columns of a table that does not go to a terminal
@@ -80,13 +75,13 @@ def make_table(
             if key in _FIXED:
                 raise UsageError(f"{key} cannot be overridden here: {_FIXED[key]}")
         plan = planned(table, budget, overrides, Path(outputs), config_dir)
-        missing = _missing(table, plan) if run else []
+        missing = missing_runs(table, plan) if run else []
         code, submitted = 0, False
         if missing and launcher is not None:
             settings += [f"launcher.jobs={jobs}"] if jobs else []
-            code, submitted = _hand_over(table, budget, missing, launcher, settings, outputs, config_dir, trust)
+            code, submitted = hand_over(table, budget, missing, launcher, settings, outputs, config_dir, trust)
         elif missing:
-            code = _run(table, plan, missing, jobs, outputs, config_dir, trust)
+            code = make(table, plan, missing, jobs, outputs, config_dir, trust)
         report, folders = _report(table, budget, overrides, plan, config_dir)
         _print(report, folders, form)
     except (UsageError, RunError) as error:
@@ -110,152 +105,6 @@ def find_table(name: str, config_dir: str | None) -> Table:
     if config_dir and not Path(config_dir).is_dir():
         raise UsageError(f"there is no config folder {config_dir}")
     return load(name, places(Path(config_dir) if config_dir else None))
-
-
-def _run(
-    table: Table,
-    plan: Sequence[Planned],
-    missing: Sequence[tuple[Planned, int]],
-    width: int,
-    outputs: str,
-    config_dir: str | None,
-    trust: Sequence[str],
-) -> int:
-    from sciml.launcher.local import Local
-    from sciml.signals import exit_code
-
-    from .launch import trusted
-
-    trusted(trust)
-    first = needs.lacking({name for item, _ in missing for name in item.needs}, Path(outputs))
-    if first:
-        screen.note(f"{table.name}: builds on {', '.join(first)}, which comes first")
-        number, failed = _all(needs.jobs(first, outputs, config_dir), Local(jobs=width))
-        if number is not None or failed:
-            return exit_code(number) if number is not None else 1
-    jobs = [_job(table, item, seed, outputs, config_dir) for item, seed in missing]
-    launcher = Local(jobs=width)
-    total = len({folder.path for item in plan for folder in item.folders.values()})
-    runs = "1 run" if len(jobs) == 1 else f"{len(jobs)} runs"
-    screen.note(
-        f"{table.name}: {runs} to do, {total - len(jobs)} found; {launcher.width(jobs)} at a time, in {outputs}/"
-    )
-    number, failed = _all(jobs, launcher)
-    return exit_code(number) if number is not None else int(failed)
-
-
-def _all(jobs: Sequence[Job], launcher: Local) -> tuple[int | None, bool]:
-    """The signal that ended them early, if one did, and whether one failed; both are told."""
-    from .cells import run_all
-
-    number = run_all(jobs, launcher)
-    if number is not None:
-        screen.note("stopped; the same command goes on from here")
-        return number, False
-    failed = [job for job in jobs if job.state == "failed"]
-    for job in failed:
-        screen.error(f"{job.label} failed: {job.error}\nits output: {job.folder.path / 'run.log'}")
-    return None, bool(failed)
-
-
-def _hand_over(
-    table: Table,
-    budget: str,
-    missing: Sequence[tuple[Planned, int]],
-    name: str,
-    settings: Sequence[str],
-    outputs: str,
-    config_dir: str | None,
-    trust: Sequence[str],
-) -> tuple[int, bool]:
-    """Make the missing runs a sweep: frozen, and given to a launcher.
-
-    Returns:
-        The exit code, and whether the runs are still to come.
-    """
-    from .launch import trusted
-    from .origin import hydra_session
-    from .sweep import carry_out, chosen_launcher
-    from .sweep_plan import plan_of
-
-    packages = trusted(trust)
-    for first in needs.lacking({name for item, _ in missing for name in item.needs}, Path(outputs)):
-        there = any((Path(outputs) / first).glob("*/row.json"))
-        say = shlex.join(["sciml", *needs.command(first, outputs, force=there, config_dir=config_dir)])
-        raise UsageError(f"{table.name} builds on the run {first}, which must be there before others start: {say}")
-    built, chosen = chosen_launcher(name, settings, config_dir, packages)
-    with hydra_session(config_dir):
-        plan = plan_of([_overrides(item.cell, seed, outputs) for item, seed in missing], packages)
-    command = shlex.join(["sciml", "table", table.name, "--budget", budget, "--launcher", name])
-    code = carry_out(plan, command, built, name, chosen, packages)
-    if not built.waits:
-        screen.note("the same command prints the table when they are done, and submits what is missing then")
-    return code, not built.waits
-
-
-def _missing(table: Table, plan: Sequence[Planned]) -> list[tuple[Planned, int]]:
-    """The runs without a row: all first seeds, then all second ones, so that every method is seen early."""
-    from sciml.verdict import row_of, value
-
-    found: dict[Path, tuple[Planned, int]] = {}
-    for i in range(max(len(item.folders) for item in plan)):
-        for item in plan:
-            for seed, folder in list(item.folders.items())[i : i + 1]:
-                try:
-                    row = row_of(folder)
-                except UsageError:
-                    continue  # a damaged row is named with the table
-                if row is not None:
-                    value(table, item.cell, row)
-                else:
-                    found.setdefault(folder.path, (item, seed))
-    return list(found.values())
-
-
-def _job(table: Table, item: Planned, seed: int, outputs: str, config_dir: str | None) -> Job:
-    from .cells import Job
-
-    folder = item.folders[seed]
-    return Job(
-        command=[
-            sys.executable,
-            "-m",
-            "sciml.cli",
-            "train",
-            *(["--config-dir", config_dir] if config_dir else []),
-            "--",  # what follows is never an option, whatever a table file holds
-            *_overrides(item.cell, seed, outputs),
-        ],
-        log=folder.path / "run.log",
-        label=_label(table, item.cell, seed),
-        folder=folder,
-        threads=item.threads,
-        steps=item.steps,
-        describe=_describe(table, item.cell, folder),
-    )
-
-
-def _label(table: Table, cell: Cell, seed: int) -> str:
-    column = f" [{cell.column.name}]" if len(table.columns) > 1 else ""
-    return f"{cell.row.name}{column} seed {seed}"
-
-
-def _overrides(cell: Cell, seed: int, outputs: str) -> list[str]:
-    return [f"+experiment={cell.experiment}", *cell.overrides, f"seed={seed}", f"outputs={quoted(outputs)}"]
-
-
-def _describe(table: Table, cell: Cell, folder: RunFolder) -> Callable[[], str]:
-    from sciml.render import number
-    from sciml.verdict import row_of, value
-
-    def describe() -> str:
-        row = row_of(folder)
-        if row is None:
-            return f"no row in {folder.path}"
-        metric = cell.column.metric
-        return f"{metric.label} {number(value(table, cell, row))}{f' {metric.unit}' if metric.unit else ''}"
-
-    return describe
 
 
 def judged(
