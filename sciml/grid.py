@@ -134,6 +134,7 @@ class Table:
     columns: tuple[Column, ...]
     rows: tuple[Line, ...]
     no_ceiling: str | None = None  # why no row is exact, where the truth cannot be had
+    cost: tuple[str, ...] = ()  # what a run files of its cost and the table prints
 
     @property
     def experiments(self) -> set[str]:

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from itertools import chain
 
 from sciml.grid import Column, merge
-from sciml.render import MARKS, WARNING, number
+from sciml.render import MARKS, WARNING, amount, number
 from sciml.verdict import Report, Result
 
 _SPECIAL = {
@@ -55,7 +56,8 @@ def _letter(character: str) -> str:
 
 def as_latex(report: Report) -> str:
     """The table as a ``table`` environment."""
-    columns = report.table.columns
+    columns, costs = report.table.columns, [key.replace("_", " ") for key in report.table.cost]
+    width = 2 + len(costs)  # of a column of the paper's table: reported, obtained, costs
     best = {column.name: _best(report.of(column), column) for column in columns}
     lines = [
         "% needs \\usepackage{booktabs}",
@@ -63,16 +65,15 @@ def as_latex(report: Report) -> str:
         r"  \centering",
         rf"  \caption{{{_caption(report)}}}",
         rf"  \label{{tab:{re.sub(r'[^A-Za-z0-9]+', '-', report.table.name).strip('-')}}}",
-        rf"  \begin{{tabular}}{{l{'rr' * len(columns)}}}",
+        rf"  \begin{{tabular}}{{l{'r' * width * len(columns)}}}",
         r"    \toprule",
     ]
     if len(columns) > 1:
-        spans = [rf"\multicolumn{{2}}{{c}}{{{escape(column.name)}}}" for column in columns]
-        rules = [rf"\cmidrule(lr){{{2 * i + 2}-{2 * i + 3}}}" for i in range(len(columns))]
+        spans = [rf"\multicolumn{{{width}}}{{c}}{{{escape(column.name)}}}" for column in columns]
+        rules = [rf"\cmidrule(lr){{{width * i + 2}-{width * (i + 1) + 1}}}" for i in range(len(columns))]
         lines += ["    " + _line(["", *spans]), "    " + " ".join(rules)]
-    lines += [
-        "    " + _line(["method", *(_head(column, what) for column in columns for what in ("reported", "obtained"))])
-    ]
+    heads = [(_head(column, "reported"), _head(column, "obtained"), *map(escape, costs)) for column in columns]
+    lines.append("    " + _line(["method", *chain.from_iterable(heads)]))
     kind = None
     for i, row in enumerate(report.table.rows):
         results = [report.of(column)[i] for column in columns]
@@ -96,12 +97,13 @@ def _head(column: Column, what: str) -> str:
 
 def _entries(result: Result, best: dict[str, Result | None]) -> list[str]:
     reported = _math(str(result.cell.reported)) if result.cell.reported else "--"
+    costs = ["--" if cost is None else _math(amount(cost)) for cost in result.costs]
     if result.mean is None:
-        return [reported, "--"]
+        return [reported, "--", *costs]
     obtained = _math(number(result.mean, result.std))
     if best[result.cell.column.name] is result:
         obtained = rf"\textbf{{\boldmath {obtained}}}"
-    return [reported, obtained]
+    return [reported, obtained, *costs]
 
 
 def _math(text: str) -> str:

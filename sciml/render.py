@@ -52,6 +52,7 @@ def cells(report: Report) -> list[dict[str, Any]]:
             "std": r.std,
             "reported": {"mean": r.cell.reported.mean, "std": r.cell.reported.std} if r.cell.reported else None,
             "source": str(report.table.source) if r.cell.reported else None,
+            "costs": dict(zip(report.table.cost, r.costs, strict=True)),
             "verdict": r.verdict,
         }
         for r in report.results
@@ -67,10 +68,11 @@ def as_csv(report: Report) -> str:
     """One line per cell; lists are separated by blanks."""
     head = "row kind column metric unit budget seeds values mean std reported_mean reported_std source verdict"
     file = io.StringIO()
-    writer = csv.DictWriter(file, [*head.split(), "seconds_per_run"], lineterminator="\n")
+    names = [*head.split(), "seconds_per_run", *report.table.cost]
+    writer = csv.DictWriter(file, names, lineterminator="\n")
     writer.writeheader()
     for cell, result in zip(cells(report), report.results, strict=True):
-        reported = cell.pop("reported") or {}
+        reported, costs = cell.pop("reported") or {}, cell.pop("costs")
         more = {
             "kind": result.cell.row.kind,
             "unit": result.cell.column.metric.unit,
@@ -80,7 +82,7 @@ def as_csv(report: Report) -> str:
             "reported_std": reported.get("std"),
             "seconds_per_run": None if result.seconds is None else round(result.seconds, 1),
         }
-        writer.writerow({**cell, **more})
+        writer.writerow({**cell, **more, **costs})
     return file.getvalue()
 
 
@@ -91,7 +93,7 @@ def as_markdown(report: Report) -> str:
         if len(report.table.columns) > 1:
             lines += [f"### {column.name}", ""]
         head = heading(report, column.metric.unit)
-        lines += [_md(head), _md(["---", *["---:"] * 4, "---"])]
+        lines += [_md(head), _md(["---", *["---:"] * (len(head) - 2), "---"])]
         for result in report.of(column):
             mark = MARKS[result.cell.row.kind]
             name, *rest = fields(result)
@@ -114,8 +116,8 @@ def _text(report: Report) -> Iterator[RenderableType]:
     for column in report.table.columns:
         several = len(report.table.columns) > 1
         grid = RichTable(title=escape(column.name) if several else None, title_justify="left", header_style="bold")
-        for i, name in enumerate(heading(report, column.metric.unit)):
-            grid.add_column(escape(name), justify="right" if 0 < i < 5 else "left", overflow="fold")
+        for i, name in enumerate(head := heading(report, column.metric.unit)):
+            grid.add_column(escape(name), justify="right" if 0 < i < len(head) - 1 else "left", overflow="fold")
         kind = None
         for result in report.of(column):
             if kind is not None and (kind == "method") != (result.cell.row.kind == "method"):
@@ -131,20 +133,29 @@ def _text(report: Report) -> Iterator[RenderableType]:
         yield Group(*remarks)
 
 
+def amount(cost: float | None) -> str:
+    """A cost: a count in full, anything else with three digits."""
+    if cost is None:
+        return "-"
+    return f"{cost:.0f}" if cost == round(cost) else number(cost)
+
+
 def heading(report: Report, unit: str) -> list[str]:
     """Names of the printed columns."""
     suffix = f" [{unit}]" if unit else ""
-    return ["method", f"reported{suffix}", f"obtained{suffix}", "seeds", "s/run", "verdict"]
+    costs = (key.replace("_", " ") for key in report.table.cost)
+    return ["method", f"reported{suffix}", f"obtained{suffix}", "seeds", *costs, "s/run", "verdict"]
 
 
 def fields(result: Result) -> list[str]:
-    """One printed line: method, reported, obtained, seeds, seconds a run, verdict."""
+    """One printed line: method, reported, obtained, seeds, costs, seconds a run, verdict."""
     wanted, have = len(result.cell.seeds), len(result.seeds)
     return [
         result.cell.row.name,
         str(result.cell.reported or "-"),
         "-" if result.mean is None else number(result.mean, result.std),
         str(have) if have == wanted else f"{have} of {wanted}",
+        *map(amount, result.costs),
         "-" if result.seconds is None else f"{result.seconds:.1f}" if result.seconds < 100 else f"{result.seconds:.0f}",
         result.verdict,
     ]

@@ -11,6 +11,7 @@ Keys of the file (those in brackets may be left out)::
     budgets: {paper: {overrides, seeds, [note]}, desk: {overrides, seeds, [note]}, ...}
     columns: list of {name, [overrides], [experiment], [metric], [tolerance]}
     [no_ceiling]: why no row can have kind: ceiling, text
+    [cost]: list of costs that a run files and the table prints, such as [network_evaluations, parameters]
     rows: list of {name, [kind: method|floor|ceiling], [overrides], [budgets], [experiment], [seeds], reported}
     budgets of a row: overrides under a budget only, {desk: overrides, ...}, such as as many steps as take the same time
     reported: list with one entry per column: {mean, [std]}, or null where nobody has read the number;
@@ -54,7 +55,7 @@ class _Mistake(Exception):
 
 def _table(name: str, tree: Any) -> Table:
     required = ("title", "paper", "experiment", "metric", "source", "tolerance", "budgets", "columns", "rows")
-    node = _fields("", tree, required, ("no_ceiling",))
+    node = _fields("", tree, required, ("no_ceiling", "cost"))
     metric, tolerance = _metric("metric", node["metric"]), _tolerance("tolerance", node["tolerance"])
     columns = _list("columns", node["columns"], lambda place, item: _column(place, item, metric, tolerance))
     budgets = _budgets(node["budgets"])
@@ -80,6 +81,7 @@ def _table(name: str, tree: Any) -> Table:
         columns=columns,
         rows=rows,
         no_ceiling=_text("no_ceiling", node["no_ceiling"]) if "no_ceiling" in node else None,
+        cost=_list("cost", node["cost"], _text) if "cost" in node else (),
     )
 
 

@@ -36,6 +36,7 @@ class Result:
         seeds: Seeds that have a row.
         values: One value per seed.
         seconds: Mean wall time of a run; None without rows.
+        costs: Means of the costs that the table prints; None where no row has one.
         verdict: Obtained against reported.
         code: The commits that the rows were made by, a plus for those with local changes.
     """
@@ -44,6 +45,7 @@ class Result:
     seeds: tuple[int, ...]
     values: tuple[float, ...]
     seconds: float | None
+    costs: tuple[float | None, ...]
     verdict: str
     code: frozenset[str]
 
@@ -152,11 +154,12 @@ def collect(
         folders: The run folder for each row name, column name and seed.
 
     Raises:
-        UsageError: A row does not have the metric that the table asks for.
+        UsageError: A row does not have the metric that the table asks for, or a method's lacks a cost.
     """
     results, damaged = [], []
     for cell in cells:
         seeds, values, seconds, code = [], [], [], set()
+        costs: list[list[Any]] = [[] for _ in table.cost]
         for seed in cell.seeds:
             folder = folders[cell.row.name, cell.column.name, seed]
             try:
@@ -168,21 +171,37 @@ def collect(
                 seeds.append(seed)
                 values.append(value(table, cell, row))
                 seconds.append(row.get("wall_seconds"))
+                for key, found in zip(table.cost, costs, strict=True):
+                    found.append(_cost(table, cell, row, key))
                 if commit := row.get("commit"):
                     code.add(f"{str(commit)[:9]}{'+' if row.get('dirty') else ''}")
-        known = [s for s in seconds if isinstance(s, (int, float)) and not isinstance(s, bool)]
         fair = comparable(budget, extra) or cell.row.kind != "method"
         results.append(
             Result(
                 cell=cell,
                 seeds=tuple(seeds),
                 values=tuple(values),
-                seconds=fmean(known) if known else None,
+                seconds=_mean(seconds),
+                costs=tuple(map(_mean, costs)),
                 verdict=verdict(cell, fmean(values) if values else None, comparable=fair),
                 code=frozenset(code),
             )
         )
     return Report(table, citation, budget, tuple(extra), tuple(results), tuple(dict.fromkeys(damaged)))
+
+
+def _mean(found: Iterable[Any]) -> float | None:
+    """The mean of those that are numbers."""
+    known = [n for n in found if isinstance(n, (int, float)) and not isinstance(n, bool)]
+    return fmean(known) if known else None
+
+
+def _cost(table: Table, cell: Cell, row: Row, key: str) -> Any:
+    filed = row.get("cost", {})
+    if key not in filed and cell.row.kind == "method":
+        has = ", ".join(filed)
+        raise UsageError(f"{table.file}: {cell.label}: {cell.experiment} files no cost {key}; it has {has}")
+    return filed.get(key)
 
 
 def row_of(folder: RunFolder) -> Row | None:

@@ -159,7 +159,9 @@ def test_a_table_file_is_read_whole(where):
         ),
         ({**TREE, "no_ceiling": "lost"}, "no_ceiling: a row has kind: ceiling; leave one of them out"),
         ({**changed("rows", 3, "kind", "floor"), "no_ceiling": 3}, "no_ceiling: must be text, not 3"),
-        ([1], f"must be a mapping with {', '.join(TREE)}, no_ceiling, not [1]"),
+        ({**TREE, "cost": "steps"}, "cost: must be a list with at least one entry, not 'steps'"),
+        ({**TREE, "cost": ["steps", 3]}, "cost[1]: must be text, not 3"),
+        ([1], f"must be a mapping with {', '.join(TREE)}, no_ceiling, cost, not [1]"),
     ],
 )
 def test_a_mistake_in_a_table_file_is_named_with_its_place(tree, message):
@@ -221,7 +223,7 @@ def test_cells_are_in_table_order_and_later_overrides_win(table):
     ]  # fmt: skip
 
 
-def made(tmp_path, table, budget, values, extra=()):
+def made(tmp_path, table, budget, values, extra=(), cost=lambda cell, seed: {}):
     """A report on rows with the given values; ``values[row, column]`` has one per seed, None for no row."""
     chosen, folders = table.budgets[budget], {}
     plan = cells(table, chosen, extra)
@@ -231,7 +233,8 @@ def made(tmp_path, table, budget, values, extra=()):
             folder.create()
             row = {"experiment": cell.experiment, "family": "pinn", "hash": f"{i:010x}", "seed": seed}
             if value is not None:
-                folder.write_row({**row, "metrics": {"err": value}, "wall_seconds": 2.0 + seed, "commit": "c" * 40})
+                filed = {"metrics": {"err": value}, "cost": cost(cell, seed), "wall_seconds": 2.0 + seed}
+                folder.write_row({**row, **filed, "commit": "c" * 40})
         for seed in cell.seeds:
             folders[cell.row.name, cell.column.name, seed] = run_folder(tmp_path, cell.experiment, f"{i:010x}", seed)
     return verdict.collect(table, "J. Doe (2020). T", chosen, extra, plan, folders), folders
@@ -331,16 +334,49 @@ def test_a_metric_that_no_row_has_is_refused_with_the_cell(tmp_path):
     assert str(caught.value) == f"{place}: doe2020x/base files no metric eror; it has err"
 
 
+def test_costs_are_printed_where_the_table_asks_for_them(tmp_path):
+    table = parse("doe2020x/main", {**copy.deepcopy(TREE), "cost": ["network_evaluations", "flops"]})
+
+    def cost(cell, seed):
+        if cell.row.kind != "method":
+            return {"flops": 0}
+        return {"network_evaluations": 9.0 + seed, "flops": 1.25e9 if cell.row.name == "A" else 2.5}
+
+    report, _ = made(tmp_path, table, "paper", VALUES, cost=cost)
+    text = render.as_markdown(report)
+    assert "| method | reported [%] | obtained [%] | seeds | network evaluations | flops | s/run | verdict |" in text
+    assert "| --- | ---: | ---: | ---: | ---: | ---: | ---: | --- |" in text
+    assert "| A | 10 ± 1 | 11.5 ± 1.8 | 3 | 10 | 1250000000 | 3.0 | reproduced |" in text
+    assert "| B | 0.5 ± 0.1 | 0.20 ± 0.14 | 2 of 3 | 10 | 2.50 | 3.0 | better |" in text
+    assert "| nothing *(floor)* | - | 100 | 1 | - | 0 | 2.0 | nothing reported |" in text
+    assert "| exact *(ceiling)* | - | - | 0 of 1 | - | - | - | missing |" in text
+    cell = json.loads(render.as_json(report))[2]
+    assert cell["costs"] == {"network_evaluations": 10.0, "flops": 1.25e9}
+    line = list(csv.DictReader(io.StringIO(render.as_csv(report))))[2]
+    assert (line["network_evaluations"], line["flops"], line["seconds_per_run"]) == ("10.0", "1250000000.0", "3.0")
+
+
+def test_a_cost_that_a_method_does_not_file_is_refused_with_the_cell(tmp_path):
+    table = parse("doe2020x/main", {**copy.deepcopy(TREE), "cost": ["network_evaluation"]})
+    with pytest.raises(UsageError) as caught:
+        made(tmp_path, table, "paper", VALUES, cost=lambda cell, seed: {"steps": 3, "network_evaluations": 9})
+    place = "table/doe2020x/main.yaml: row 'A', column 'easy'"
+    assert str(caught.value) == (
+        f"{place}: doe2020x/case files no cost network_evaluation; it has steps, network_evaluations"
+    )
+
+
 def test_json_has_the_cells_and_csv_the_same_numbers(tmp_path, table):
     report, _ = made(tmp_path, table, "paper", VALUES)
     found = json.loads(render.as_json(report))
     assert len(found) == 8
-    keys = "row column metric budget seeds values mean std reported source verdict"
+    keys = "row column metric budget seeds values mean std reported source costs verdict"
     assert all(list(cell) == keys.split() for cell in found)
     assert found[4] == {
         "row": "B", "column": "easy", "metric": "err", "budget": "paper", "seeds": [0, 1, 2],
         "values": [4.0, 3.0, pytest.approx(3.5)], "mean": pytest.approx(3.5), "std": pytest.approx(0.5),
-        "reported": {"mean": 2.5, "std": None}, "source": "Doe 2020, Table 7 (read)", "verdict": "short by 1 %",
+        "reported": {"mean": 2.5, "std": None}, "source": "Doe 2020, Table 7 (read)", "costs": {},
+        "verdict": "short by 1 %",
     }  # fmt: skip
     lines = list(csv.DictReader(io.StringIO(render.as_csv(report))))
     assert [line["row"] for line in lines] == [cell["row"] for cell in found]

@@ -56,7 +56,15 @@ def table_data(report: Report, folders: Mapping[tuple[str, str, int], RunFolder]
 
 def _line(result: Result) -> dict[str, Any]:
     reported = result.cell.reported.mean if result.cell.reported else None
-    sort = [result.cell.row.name, reported, result.mean, len(result.seeds), result.seconds, result.verdict]
+    sort = [
+        result.cell.row.name,
+        reported,
+        result.mean,
+        len(result.seeds),
+        *result.costs,
+        result.seconds,
+        result.verdict,
+    ]
     return {
         "kind": result.cell.row.kind,
         "cells": [{"text": text, "sort": value} for text, value in zip(fields(result), sort, strict=True)],
