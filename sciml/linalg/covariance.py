@@ -19,9 +19,11 @@ class Covariance(ABC):
 
     Attributes:
         shared: It is the same for all entries of a batch.
+        symmetric: It is, but for rounding, symmetric and positive; what a network makes of one need not be.
     """
 
     shared: bool = False
+    symmetric: bool = True
 
     @abstractmethod
     def matvec(self, x: Tensor) -> Tensor:

@@ -1,7 +1,9 @@
-r"""Conjugate gradients for many symmetric positive definite systems at once, each with its own steps.
+r"""Krylov methods for many systems at once, each with its own steps.
 
-Hestenes and Stiefel, J. Res. Natl. Bur. Stand. 49 (1952), preconditioned, as Saad, "Iterative Methods for Sparse
-Linear Systems" (2003), algorithm 9.1. A system that has converged keeps its solution while the others go on, so that
+Conjugate gradients for symmetric positive definite ones: Hestenes and Stiefel, J. Res. Natl. Bur. Stand. 49 (1952),
+preconditioned, as Saad, "Iterative Methods for Sparse Linear Systems" (2003), algorithm 9.1. Generalised minimal
+residuals for any others: Saad and Schultz, SIAM J. Sci. Stat. Comput. 7 (1986), without restarts; there no residual
+ever grows, however few the iterations. A system that has converged keeps its solution while the others go on, so that
 what is found for one does not depend on which others are solved beside it.
 """
 
@@ -64,6 +66,48 @@ def conjugate_gradients(
         left = float((_dot(r, r) / _dot(b, b)).max().sqrt())
         raise RunError(f"conjugate gradients left {left:.1e} of the right side after {iterations} iterations")
     return x, taken
+
+
+def minimal_residuals(
+    apply: Callable[[Tensor], Tensor], b: Tensor, *, rtol: float, iterations: int
+) -> tuple[Tensor, Tensor]:
+    """The x of smallest ‖b − A x‖ in span{b, A b, ...}, of as many vectors as there are iterations.
+
+    Args:
+        apply: A, on ``(n, m)``; any.
+        b: Right sides ``(n, m)``.
+        rtol: A system goes on until its residual is below this part of the norm of its b.
+        iterations: Allowed, at least 1; what was found after them is returned, converged or not.
+
+    Returns:
+        Solutions ``(n, m)``, and the iterations that each took ``(n,)``.
+    """
+    n = len(b)
+    size = b.norm(dim=1)
+    taken = torch.zeros(n, dtype=torch.long, device=b.device)
+    open_ = size > 0
+    basis = (b / torch.where(open_, size, 1).unsqueeze(1)).unsqueeze(1)  # (n, vectors so far, m)
+    small, y = b.new_zeros(n, iterations + 1, iterations), b.new_zeros(n, iterations)
+    for j in range(iterations):
+        if not bool(open_.any()):
+            break
+        w = apply(basis[:, j])
+        for _ in range(2):  # twice, or rounding costs orthogonality
+            share = (basis @ w.unsqueeze(-1)).squeeze(-1)
+            w = w - (share.unsqueeze(1) @ basis).squeeze(1)
+            small[:, : j + 1, j] += share
+        norm = w.norm(dim=1)
+        small[:, j + 1, j] = norm
+        # A column of zeros, of a system that has converged, gets no weight from a pseudo-inverse.
+        y[:, : j + 1] = size.unsqueeze(1) * torch.linalg.pinv(small[:, : j + 2, : j + 1])[:, :, 0]
+        left = -(small[:, : j + 2, : j + 1] @ y[:, : j + 1].unsqueeze(-1)).squeeze(-1)
+        left[:, 0] += size
+        taken += open_
+        open_ &= ~(left.norm(dim=1) <= rtol * size)  # a NaN stays open
+        following = torch.where(open_.unsqueeze(1), w / torch.where(norm > 0, norm, 1).unsqueeze(1), 0)
+        basis = torch.cat([basis, following.unsqueeze(1)], dim=1)
+    vectors = min(basis.shape[1], iterations)
+    return (y[:, :vectors].unsqueeze(1) @ basis[:, :vectors]).squeeze(1), taken
 
 
 def _dot(a: Tensor, b: Tensor) -> Tensor:

@@ -8,9 +8,12 @@ distribution,
 
 Rozet et al. (2024), *Learning Diffusion Priors from Observations by Expectation Maximization*, eq. 19 and 20, and
 Peng et al. (2024), *Improving Diffusion Models for Inverse Problems Using Optimal Posterior Covariance*. Exact for a
-Gaussian prior. Deviation: the covariance is the prior's, known in closed form or fitted, and not a Jacobian of a
-network, so that nothing is differentiated. Where it is the same for all states of a batch, the system is factored once
-a noise level, for all samples and observations; else conjugate gradients solve it for each.
+Gaussian prior. Deviation: the covariance is the prior's, which may be known in closed form or fitted; then nothing is
+differentiated. Where it is the same for all states of a batch, the system is factored once a noise level, for all
+samples and observations; else an iterative method solves it for each: conjugate gradients, or, where the covariance is
+the Jacobian of a network and so neither symmetric nor positive, minimal residuals. On such a Jacobian conjugate
+gradients, which the paper takes, diverge for some states after three to six iterations; the authors' own library
+(azula) has minimal residuals too.
 """
 
 from __future__ import annotations
@@ -24,13 +27,13 @@ from sciml.diffusion.base import Denoiser, Guidance, Measurement, Prior
 from sciml.diffusion.conditioning import Conditioning
 from sciml.diffusion.linear import linear
 from sciml.errors import RunError
-from sciml.linalg.lock_step import conjugate_gradients
+from sciml.linalg.lock_step import conjugate_gradients, minimal_residuals
 
 
 @final
 class MomentMatching(Guidance):
     """Args:
-    iterations: Of conjugate gradients, where the covariance differs between states.
+    iterations: Of the iterative method, each a product with the covariance, where that differs between states.
     tolerance: Relative residual at which they end.
     """
 
@@ -59,8 +62,11 @@ class MomentMatching(Guidance):
             def system(w: Tensor) -> Tensor:
                 return a(covariance.matvec(a.adjoint(w))) + a.noise_std**2 * w
 
-            limits = {"rtol": self.tolerance, "iterations": self.iterations, "must_converge": False}
-            weights, _ = conjugate_gradients(system, torch.clone, y - a(mean), **limits)
+            limits, off = {"rtol": self.tolerance, "iterations": self.iterations}, y - a(mean)
+            if covariance.symmetric:
+                weights, _ = conjugate_gradients(system, torch.clone, off, must_converge=False, **limits)
+            else:
+                weights, _ = minimal_residuals(system, off, **limits)
             return mean + covariance.matvec(a.adjoint(weights))
 
         return denoise

@@ -13,7 +13,7 @@ over the channels, is one of three:
 - ``network``: that of each state, :math:`\sigma^2 \partial D / \partial x_\sigma` by Tweedie's formula, transposed, so
   that a product is one backward pass through the network (Rozet et al. 2024, *Learning Diffusion Priors from
   Observations by Expectation Maximization*, section 4.2). A trained network's Jacobian is neither symmetric nor
-  positive: conjugate gradients on it are to be ended after a few iterations.
+  positive, and says so.
 
 The first two are the same for all states of a level, so that a linear system is factored once a level and no network is
 differentiated.
@@ -45,6 +45,8 @@ class NetworkCovariance(Covariance):
     Args:
         product: With a field for each.
     """
+
+    symmetric: bool = False
 
     def __init__(self, product: Callable[[Tensor], Tensor]) -> None:
         self._product = product

@@ -45,6 +45,33 @@ def test_covariances_that_differ_between_states_give_what_dense_algebra_gives() 
         torch.testing.assert_close(found[i].flatten(), expected)
 
 
+def test_a_covariance_that_is_not_symmetric_gives_what_dense_algebra_gives() -> None:
+    matrices = torch.randn(2, 6, 6, dtype=torch.float64, generator=stream("matrices", 0))
+
+    class Product(Covariance):
+        symmetric = False
+
+        def matvec(self, x: torch.Tensor) -> torch.Tensor:
+            return (matrices @ x.flatten(1).unsqueeze(-1)).reshape(x.shape)
+
+    class Skewed(Prior):
+        has_covariance = True
+
+        def forward(self, x_t: torch.Tensor, sigma: float) -> Posterior:
+            return Posterior(2 * x_t, Product())
+
+        def sample(self, n: int, generator: torch.Generator) -> torch.Tensor:
+            raise NotImplementedError
+
+    x = torch.randn(2, *SHAPE, dtype=torch.float64, generator=stream("x", 0))
+    found = MomentMatching(iterations=3, tolerance=1e-12)(Skewed(), POINTS, Y)(x, 0.8)
+    a = torch.eye(6, dtype=torch.float64)[POINTS.index]
+    for i in range(2):
+        gain = matrices[i] @ a.T @ torch.linalg.inv(a @ matrices[i] @ a.T + 0.04 * torch.eye(3))
+        mean = 2 * x[i].flatten()
+        torch.testing.assert_close(found[i].flatten(), mean + gain @ (Y[i] - a @ mean))
+
+
 def test_a_prior_without_a_covariance_is_refused() -> None:
     class Bare(Prior):
         def forward(self, x_t: torch.Tensor, sigma: float) -> Posterior:
