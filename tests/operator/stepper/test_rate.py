@@ -10,8 +10,10 @@ from sciml.data.normalizer import NoNormalizer, Normalizer
 from sciml.errors import ConfigError
 from sciml.operator.base import Dataset, Split
 from sciml.operator.loss.mse import MeanSquare
+from sciml.operator.loss.relative import RelativeL2
 from sciml.operator.rollout.autoregressive import Autoregressive
 from sciml.operator.rollout.teacher_forced import TeacherForced
+from sciml.operator.stepper.difference import Difference
 from sciml.operator.stepper.integrator import INTEGRATORS
 from sciml.operator.stepper.rate import Rate, difference
 
@@ -115,6 +117,39 @@ def test_the_loss_is_that_of_rates_and_vanishes_for_the_exact_one() -> None:
     torch.testing.assert_close(wrong.loss(u, target, TeacherForced(), MeanSquare(data.periodic), generator), expected)
 
 
+def test_states_compared_after_forward_differences_are_those_that_the_network_of_changes_gives() -> None:
+    data = Oscillator(states=2)
+    u, target = data.splits()["train"].whole()
+    relative, generator = RelativeL2(data.periodic), torch.Generator()
+    rates = Rate(lambda n, m: Linear(0.5), data, NoNormalizer, order=1, compare="states").double()
+    changes = Difference(lambda n, m: Linear(0.5 * DT), data, NoNormalizer).double()
+    torch.testing.assert_close(
+        rates.loss(u, target, TeacherForced(), relative, generator),
+        changes.loss(u, target, TeacherForced(), relative, generator),
+    )
+
+
+def test_a_state_almost_at_rest_outweighs_others_only_where_rates_are_compared() -> None:
+    class AtRest(Oscillator):
+        def after(self, u: Tensor, time: float) -> Tensor:
+            return u + time * 1e-6
+
+    class Off(nn.Module):
+        def forward(self, u: Tensor) -> Tensor:
+            return torch.full_like(u, 1e-6 + 1e-3)
+
+    data = AtRest()
+    u, target = data.splits()["train"].whole()
+    relative, losses = RelativeL2(data.periodic), {}
+    for compare in ("rates", "states"):
+        stepper = Rate(lambda n, m: Off(), data, NoNormalizer, compare=compare).double()
+        losses[compare] = float(stepper.loss(u, target, TeacherForced(), relative, torch.Generator()))
+    state = target[:, 1] + DT * 1e-6
+    each = DT * 1e-3 * state[0].numel() ** 0.5 / state.flatten(1).norm(dim=1)
+    assert losses["rates"] == pytest.approx(1e3, rel=1e-6)
+    assert losses["states"] == pytest.approx(float(each.mean()), rel=1e-6)
+
+
 def test_states_and_rates_are_normalised_by_training_data() -> None:
     data = Oscillator()
     train = data.splits()["train"]
@@ -143,6 +178,7 @@ def test_what_cannot_be_is_refused() -> None:
     wrong: list[tuple[dict[str, Any], str]] = [
         ({"integrator": "rk5"}, "integrator: unknown 'rk5'"),
         ({"frames": "both"}, "frames: unknown 'both'"),
+        ({"compare": "norms"}, "compare: unknown 'norms'"),
         ({"order": 0}, "order is 0"),
         ({"substeps": 0}, "substeps is 0"),
     ]
