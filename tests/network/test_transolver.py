@@ -107,6 +107,20 @@ def test_the_temperature_stays_in_its_bounds() -> None:
     assert (bounds[0.1] - bounds[5.0]).abs().max() > 0.1
 
 
+def test_linear_layers_start_as_the_authors_do_or_by_their_width() -> None:
+    torch.manual_seed(0)
+    settings = {"width": 64, "depth": 2, "heads": 8, "slices": 32}
+    small, wide = (Transolver(3, 1, init=init, **settings) for init in ("normal", "torch"))
+    for net, deviations in ((small, {0.02}), (wide, {1 / math.sqrt(3 * 64), 1 / math.sqrt(3 * 8)})):
+        linear = [module for module in net.modules() if isinstance(module, torch.nn.Linear)]
+        assert any(layer.weight.std().item() == pytest.approx(max(deviations), rel=0.1) for layer in linear)
+        for layer in net.layers:
+            assert layer.forward_part[1].weight.std().item() == pytest.approx(min(deviations), rel=0.1)
+    for layer in wide.layers:
+        weight = layer.attention.assign.weight  # (slices, channels of a head)
+        torch.testing.assert_close(weight.mT @ weight, torch.eye(8))
+
+
 @pytest.mark.parametrize(
     ("in_features", "settings", "expected"),
     [
@@ -132,6 +146,7 @@ def test_convolutions_refuse_a_cloud() -> None:
         ({"slices": 0}, "slices is 0"),
         ({"kernel": 2}, "kernel is 2; it must be odd"),
         ({"projection": "graph"}, "projection: unknown 'graph'"),
+        ({"init": "zero"}, "init: unknown 'zero'"),
         ({"dims": 4}, "dims: 4 space axes"),
         ({"dims": 3}, "dims is 3, but a point has only 2 channels"),
     ],
