@@ -31,6 +31,14 @@ def complete_setting(ctx: typer.Context, incomplete: str) -> Iterator[str]:
             yield f"{name}="
 
 
+def complete_kept(ctx: typer.Context, incomplete: str) -> list[str]:
+    """Data that is kept, and what was begun."""
+    from .kept import places
+
+    found = places(Path(ctx.params.get("outputs") or "outputs"))
+    return [text for text in map(str, found) if text.startswith(incomplete)]
+
+
 Outputs = Annotated[
     str, typer.Option("--outputs", help="The folder whose runs share the data; they lie in its [cyan].data[/].")
 ]
@@ -93,6 +101,26 @@ def show(file: Annotated[Path, typer.Argument(help="An HDF5 file.")]) -> None:
     from .kept import print_file
 
     raise typer.Exit(print_file(file))
+
+
+@app.command()
+def remove(
+    files: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[FILE]...",
+            autocompletion=complete_kept,
+            show_default=False,
+            help="As [cyan]sciml data list[/] names them: files, or folders of what was begun.",
+        ),
+    ] = None,
+    begun: Annotated[bool, typer.Option("--begun", help="All that was begun and never ended.")] = False,
+    outputs: Outputs = "outputs",
+) -> None:
+    """Remove data that is kept; a run that needs it makes it again."""
+    from .kept import remove_kept
+
+    raise typer.Exit(remove_kept(files or [], begun, outputs))
 
 
 @app.command()

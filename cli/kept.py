@@ -1,4 +1,4 @@
-"""``sciml data list``, ``show`` and ``check``: what is kept, what is in a file, and whether it is whole."""
+"""``sciml data list``, ``remove``, ``show`` and ``check``: what is kept, what is in a file, and whether it is whole."""
 
 from __future__ import annotations
 
@@ -40,6 +40,51 @@ def print_kept(outputs: str) -> int:
         table.add_row(*map(escape, cells))
     screen.print_table(table)
     return 0
+
+
+def places(outputs: Path) -> dict[Path, tuple[Path, int]]:
+    """What can be removed: each file or folder as it is listed, with the cache entry's own folder and the bytes."""
+    from sciml.data import cache
+    from sciml.folder import placed
+    from sciml.simulation.store import begun
+
+    with placed(outputs):
+        root = cache.folder()
+    assert root is not None
+    found = {e.file: (e.file.parent, e.size) for e in cache.kept(root)}
+    return found | {b.folder: (cache.place_of_parts(b.folder), b.size) for b in begun(root)}
+
+
+def remove_kept(files: Sequence[str], begun: bool, outputs: str) -> int:
+    """Remove entries of the cache; returns the exit code. With an unknown one nothing is removed."""
+    from sciml.data import cache
+
+    known = places(Path(outputs))
+    by_path = {path.resolve(): path for path in known}
+    try:
+        if not files and not begun:
+            raise UsageError("say which FILE (sciml data list has them), or --begun")
+        chosen = []
+        for text in files:
+            path = by_path.get(Path(text).resolve())
+            if path is None:
+                raise UsageError(f"{text} is none of the data kept in {outputs}; nothing is removed")
+            chosen.append(path)
+        chosen += [path for path in known if begun and path.suffix == cache.PARTS]
+        code = 0
+        for path in dict.fromkeys(chosen):
+            place, amount = known[path]
+            try:
+                cache.remove(place)
+            except RunError as error:
+                code = max(code, screen.failed(error))
+            else:
+                print(f"removed {path}, {size(amount)}")
+        if not chosen:
+            screen.note("nothing was begun and not ended")
+    except UsageError as error:
+        return screen.failed(error)
+    return code
 
 
 def print_file(file: Path) -> int:

@@ -33,6 +33,8 @@ from sciml.folder import OUTPUTS
 
 log = logging.getLogger("sciml")
 
+PARTS = ".parts"
+
 
 def folder() -> Path | None:
     """Where the run in progress keeps what is generated; None outside of a run: nowhere, it is made anew."""
@@ -51,7 +53,12 @@ def parts_of(place: Path) -> Path:
 
     Whole files only: a generator is killed at any time, and the next one finds what lies there.
     """
-    return place.with_name(f"{place.name}.parts")
+    return place.with_name(f"{place.name}{PARTS}")
+
+
+def place_of_parts(parts: Path) -> Path:
+    """The folder of the entry that these parts are of."""
+    return parts.with_name(parts.name.removesuffix(PARTS))
 
 
 def entry(
@@ -141,6 +148,31 @@ def kept(root: Path, below: str = "") -> Iterator[Kept]:
             yield Kept(file, record["name"], record["version"], record["settings"], record["bytes"])
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             continue
+
+
+def remove(place: Path) -> None:
+    """Remove an entry, and what its generator has made so far.
+
+    Args:
+        place: The entry's folder, see :func:`place_of`; it may be there, or only its parts.
+
+    Raises:
+        RunError: Its generator is at work, or the cache cannot be written; nothing is removed.
+    """
+
+    def busy() -> None:
+        raise RunError(f"{place} is being made by another process; nothing is removed")
+
+    try:
+        with _alone(place, busy):
+            # A reader sees all of an entry or nothing: it goes under another name first.
+            old = Path(tempfile.mkdtemp(prefix=f".{place.name}.", dir=place.parent))
+            for path in (place, parts_of(place)):
+                if path.exists():
+                    os.rename(path, old / path.name)
+            shutil.rmtree(old)
+    except OSError as error:
+        raise _refusal(error, place) from error
 
 
 @contextmanager

@@ -16,7 +16,7 @@ import h5py
 import pytest
 from helpers import USER
 
-from sciml.cli.data import complete_equation, complete_setting
+from sciml.cli.data import complete_equation, complete_kept, complete_setting
 from sciml.cli.generate import generate
 
 SMALL = ("points=12", "modes=4", "frames=2")
@@ -105,6 +105,31 @@ def test_listing_has_what_is_there_and_what_was_begun(
     assert "points=12 modes=4 alpha=1.0" in heat
     assert noise.split()[:3] == ["noise", "9", "0"]
     assert noise.rstrip().endswith(".parts  (2 of 5 parts)")
+
+
+def test_what_is_listed_can_be_removed(
+    data: Callable[..., Any], sciml: Callable[..., Any], outputs: Path, tmp_path: Path
+) -> None:
+    heat, other = (Path(data("heat", "n=3", f"seed={seed}", *SMALL).out.strip()) for seed in (0, 1))
+    data("noise", "n=9", "fails=4", "--jobs", "1", *NOISE)
+    (begun,) = outputs.glob(".data/simulation/noise/*.parts")
+    ctx = SimpleNamespace(params={"outputs": str(outputs)})
+    assert sorted(complete_kept(ctx, str(outputs))) == sorted(map(str, (heat, other, begun)))
+    place = ("--outputs", str(outputs))
+
+    mistake = sciml("data", "remove", str(heat), str(tmp_path / "mine.hdf5"), *place)
+    assert (mistake.code, mistake.out) == (2, "")
+    assert mistake.err == (
+        f"error: {tmp_path / 'mine.hdf5'} is none of the data kept in {outputs}; nothing is removed\n"
+    )
+    assert sciml("data", "remove", *place).code == 2
+    assert heat.exists()
+
+    ended = sciml("data", "remove", str(heat), "--begun", *place)
+    assert ended.code == 0, ended
+    assert [line.split(", ")[0] for line in ended.out.splitlines()] == [f"removed {heat}", f"removed {begun}"]
+    assert (heat.parent.exists(), begun.exists(), other.exists()) == (False, False, True)
+    assert sciml("data", "remove", "--begun", *place).err == "nothing was begun and not ended\n"
 
 
 def test_equations_are_listed(sciml: Callable[..., Any]) -> None:

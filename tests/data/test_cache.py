@@ -141,6 +141,29 @@ def test_parts_outlive_who_made_them_until_the_entry_is_there(tmp_path: Path) ->
     assert leftovers(tmp_path) == []
 
 
+def test_an_entry_can_be_removed_but_not_under_its_generator(tmp_path: Path) -> None:
+    one, other = entry(tmp_path), entry(tmp_path, nu=0.2)
+    parts = cache.parts_of(one.parent)
+    parts.mkdir()
+    (parts / "1").touch()
+    cache.remove(one.parent)
+    assert (one.parent.exists(), parts.exists(), other.exists()) == (False, False, True)
+    assert leftovers(tmp_path) == []
+    cache.remove(one.parent)  # what is gone may be removed again
+
+    def generate(path: Path) -> None:
+        pid = child(lambda: refused(one.parent))  # another process: a lock does not hold its own off
+        path.write_bytes(CONTENT if wait(pid) == 0 else b"")
+
+    def refused(place: Path) -> int:
+        with pytest.raises(RunError, match="is being made by another process; nothing is removed"):
+            cache.remove(place)
+        return 0
+
+    made = cache.entry(tmp_path, "heat", SETTINGS, version=1, generate=generate)
+    assert made.read_bytes() == CONTENT
+
+
 def test_what_is_kept_can_be_listed_by_its_records(tmp_path: Path) -> None:
     assert list(cache.kept(tmp_path)) == []
     files = [entry(tmp_path), entry(tmp_path, nu=0.2)]
