@@ -24,12 +24,6 @@ Where these differ from the papers:
 * SPRING forgets its momentum when no step of the grid lowers the loss, for the next direction is then that of ENGD-W.
 * Where there are fewer parameters than residuals the same direction comes from the smaller matrix
   :math:`J^T J + \lambda I`.
-
-Levenberg-Marquardt: the same direction with a damping that adapts to the gain ratio
-:math:`\varrho = (f(\theta) - f(\theta - d)) / (f(\theta) - \|r - J d\|^2)`: a step with positive ratio is taken and
-:math:`\lambda \leftarrow \lambda \max(1/3, 1 - (2\varrho - 1)^3),\ \nu \leftarrow 2`; otherwise
-:math:`\lambda \leftarrow \nu\lambda,\ \nu \leftarrow 2\nu`. Madsen, Nielsen and Tingleff, "Methods for non-linear least
-squares problems" (2004), algorithm 3.16; here a rejected step is retried at once, with the same Jacobian.
 """
 
 from __future__ import annotations
@@ -46,9 +40,6 @@ from sciml.optimizer.base import Objective
 from sciml.optimizer.flat import FlatOptimizer
 from sciml.optimizer.least_squares import DampedLeastSquares
 from sciml.optimizer.line_search import best_of_halved
-
-SHRINK, GROW = 1 / 3, 2.0  # of the damping, at most and at first
-LEAST, MOST = 1e-30, 1e30  # dampings between which Levenberg-Marquardt moves
 
 
 class GaussNewton(FlatOptimizer):
@@ -76,14 +67,15 @@ class GaussNewton(FlatOptimizer):
         loss = residual @ residual
         value = float(loss)
         if self.lr != 0 and math.isfinite(value):
-            self._move(objective, residual, DampedLeastSquares(jacobian), value)
+            self.move(objective, residual, DampedLeastSquares(jacobian), value)
         return loss
 
     @abstractmethod
-    def _move(self, objective: Objective, residual: Tensor, system: DampedLeastSquares, value: float) -> None:
+    def move(self, objective: Objective, residual: Tensor, system: DampedLeastSquares, value: float) -> None:
         """Take a step from the residuals (n,), their linearisation and the loss, which is finite."""
 
-    def _solve(self, system: DampedLeastSquares, residual: Tensor, damping: float) -> Tensor:
+    def solve(self, system: DampedLeastSquares, residual: Tensor, damping: float) -> Tensor:
+        """The direction; says so, once, where it took an orthogonal factorisation."""
         before = system.orthogonal
         d = system.solve(residual, damping)
         if system.orthogonal > before:
@@ -130,7 +122,7 @@ class ENGDW(GaussNewton):
             raise ValueError(f"halvings is {halvings}; it must not be negative")
         self.halvings = halvings
 
-    def _move(self, objective: Objective, residual: Tensor, system: DampedLeastSquares, value: float) -> None:
+    def move(self, objective: Objective, residual: Tensor, system: DampedLeastSquares, value: float) -> None:
         d = self._direction(residual, system).to(residual.dtype)
         x = self.vector()
         if self.halvings == 0:
@@ -139,7 +131,7 @@ class ENGDW(GaussNewton):
             self._failed()
 
     def _direction(self, residual: Tensor, system: DampedLeastSquares) -> Tensor:
-        return self._solve(system, residual, self.damping)
+        return self.solve(system, residual, self.damping)
 
     def _failed(self) -> None:
         """No step of the line search lowers the loss."""
@@ -179,55 +171,8 @@ class SPRING(ENGDW):
         if "phi" not in memory:
             memory["phi"] = system.jacobian.new_zeros(system.jacobian.shape[1])
         phi = self.momentum * memory["phi"]
-        memory["phi"] = phi + self._solve(system, residual.double() - system.jacobian @ phi, self.damping)
+        memory["phi"] = phi + self.solve(system, residual.double() - system.jacobian @ phi, self.damping)
         return memory["phi"]
 
     def _failed(self) -> None:
         self.memory["phi"] = torch.zeros_like(self.memory["phi"])
-
-
-@final
-class LevenbergMarquardt(GaussNewton):
-    """Gauss-Newton steps whose damping adapts.
-
-    Args:
-        params: Parameters, one group.
-        lr: Factor of the steps; below 1 they are shorter than the damping alone makes them.
-        damping: λ at the start.
-        trials: Dampings that a step tries before it gives up and leaves the larger one to the next step.
-
-    Raises:
-        ValueError: A number is out of its range.
-    """
-
-    def __init__(
-        self,
-        params: Iterable[Tensor] | Iterable[dict[str, Any]],
-        *,
-        lr: float = 1.0,
-        damping: float = 1e-3,
-        trials: int = 10,
-    ) -> None:
-        super().__init__(params, lr=lr, damping=damping)
-        if trials < 1:
-            raise ValueError(f"trials is {trials}; it must be at least 1")
-        self.trials = trials
-
-    def _move(self, objective: Objective, residual: Tensor, system: DampedLeastSquares, value: float) -> None:
-        memory = self.memory
-        memory.setdefault("damping", self.damping)
-        memory.setdefault("growth", GROW)
-        x, r = self.vector(), residual.double()
-        for _ in range(self.trials):
-            d = self.lr * self._solve(system, r, memory["damping"])
-            predicted = value - float((r - system.jacobian @ d).square().sum())
-            actual = value - self.value_along(objective, x, d.to(x.dtype), 1.0)
-            if actual > 0 and predicted > 0:
-                gain = min(actual / predicted, 1.0)
-                factor = max(SHRINK, 1 - (2 * gain - 1) ** 3)
-                memory["damping"], memory["growth"] = max(memory["damping"] * factor, LEAST), GROW
-                return
-            memory["damping"] = min(memory["damping"] * memory["growth"], MOST)
-            memory["growth"] = min(memory["growth"] * 2, MOST)
-        self.assign(x)
-        self.say("no decrease", "no damping up to %.3g lowers the loss (%.3g)", memory["damping"], value)

@@ -36,19 +36,26 @@ class DampedLeastSquares:
         self.dual = n < width
         self.gram = self.jacobian @ self.jacobian.T if self.dual else self.jacobian.T @ self.jacobian
         self.orthogonal = 0
+        self._factor: tuple[float, Tensor | None] = (-1.0, None)  # the last damping, and the factor if it is of use
 
     def solve(self, residual: Tensor, damping: float) -> Tensor:
         """D (P,) for r (n,) and a positive damping, in float64."""
-        matrix = self.gram.clone()
-        matrix.diagonal().add_(damping)
-        factor, info = torch.linalg.cholesky_ex(matrix)
         r = residual.double()
-        lost = ROUNDING * torch.finfo(torch.float64).eps * float(matrix.diagonal().max())
-        if int(info) or float(factor.diagonal().min()) ** 2 < lost:
+        if self._factor[0] != damping:
+            self._factor = damping, self._cholesky(damping)
+        factor = self._factor[1]
+        if factor is None:
             return self._orthogonal(r, damping)
         if self.dual:
             return self.jacobian.T @ torch.cholesky_solve(r[:, None], factor)[:, 0]
         return torch.cholesky_solve((self.jacobian.T @ r)[:, None], factor)[:, 0]
+
+    def _cholesky(self, damping: float) -> Tensor | None:
+        matrix = self.gram.clone()
+        matrix.diagonal().add_(damping)
+        factor, info = torch.linalg.cholesky_ex(matrix)
+        lost = ROUNDING * torch.finfo(torch.float64).eps * float(matrix.diagonal().max())
+        return None if int(info) or float(factor.diagonal().min()) ** 2 < lost else factor
 
     def _orthogonal(self, r: Tensor, damping: float) -> Tensor:
         self.orthogonal += 1

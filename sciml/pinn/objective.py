@@ -43,7 +43,10 @@ class PinnObjective(Objective):
     def residuals(self) -> dict[str, Tensor]:
         # Not compiled: the Jacobian's rows take the evaluation apart layer by layer.
         module, weights = self._module, self._weights()
-        found = module.scaled(module.problem.residuals(module.jet, module.points))
+        found: dict[str, Tensor] = {}
+        for name, x in module.points.items():  # evaluated together, the rows of two conditions could not be told apart
+            found |= module.problem.residuals(module.jet, {name: x})
+        found = module.scaled(found)
         self.latest = {name: r.detach().square().mean() for name, r in found.items()}
         return {name: r * (weights.get(name, 1.0) / r.numel()) ** 0.5 for name, r in found.items()}
 

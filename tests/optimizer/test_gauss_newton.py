@@ -5,15 +5,16 @@ from __future__ import annotations
 import io
 import logging
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import torch
 from torch import Tensor, nn
 
 from sciml.optimizer.base import FunctionObjective
-from sciml.optimizer.gauss_newton import ENGDW, SPRING, GaussNewton, LevenbergMarquardt
+from sciml.optimizer.gauss_newton import ENGDW, SPRING, GaussNewton
 from sciml.optimizer.least_squares import DampedLeastSquares
+from sciml.optimizer.levenberg_marquardt import LevenbergMarquardt
 
 KINDS: dict[str, Callable[[list[nn.Parameter]], GaussNewton]] = {
     "engdw": lambda p: ENGDW(p, damping=1e-8),
@@ -130,6 +131,34 @@ def test_levenberg_marquardt_moves_its_damping_by_the_gain() -> None:
     assert optimizer.memory["damping"] > 1e-6
 
 
+@pytest.mark.parametrize("acceleration", [None, 10.0])
+def test_levenberg_marquardt_takes_the_step_of_the_paper(acceleration: float | None) -> None:
+    theta = nn.Parameter(normal(4, seed=2))
+    a, b = normal(7, 4), normal(7, 4, 4, seed=1) / 5
+
+    def residual(x: Tensor) -> Tensor:
+        return a @ x + torch.einsum("nij,i,j->n", b, x, x)  # quadratic: the difference quotient is exact
+
+    x = theta.detach().clone()
+    r, jacobian = residual(x), cast("Tensor", torch.func.jacrev(residual)(x))
+    inverse = torch.linalg.inv(jacobian.T @ jacobian + 3.0 * torch.eye(4, dtype=torch.float64)) @ jacobian.T
+    d = inverse @ r
+    accelerated = d + inverse @ (2 * torch.einsum("nij,i,j->n", b, d, d)) / 2
+    optimizer = LevenbergMarquardt([theta], damping=3.0, acceleration=acceleration)
+    optimizer.step(FunctionObjective([theta], residuals=lambda: {"r": residual(theta)}))
+    torch.testing.assert_close(x - theta.detach(), d if acceleration is None else accelerated, rtol=1e-9, atol=1e-9)
+
+
+def test_a_path_that_bends_too_much_takes_more_damping() -> None:
+    dampings = []
+    for acceleration in (100.0, 1e-2):
+        p, objective = fit(30)
+        optimizer = LevenbergMarquardt(p, damping=1e-3, acceleration=acceleration)
+        optimizer.step(objective)
+        dampings.append(optimizer.memory["damping"])
+    assert dampings[1] > dampings[0]
+
+
 @pytest.mark.parametrize("points", [15, 60])
 @pytest.mark.parametrize("kind", KINDS)
 def test_fits_a_network(kind: str, points: int) -> None:
@@ -202,6 +231,7 @@ def test_a_step_into_infinity_is_not_taken() -> None:
         (ENGDW, {"halvings": -1}, "halvings is -1"),
         (SPRING, {"momentum": 1.0}, "momentum is 1.0"),
         (LevenbergMarquardt, {"trials": 0}, "trials is 0"),
+        (LevenbergMarquardt, {"acceleration": 0.0}, "acceleration is 0.0"),
     ],
 )
 def test_errors_name_the_setting(kind: type[GaussNewton], settings: dict[str, Any], message: str) -> None:

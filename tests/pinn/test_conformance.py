@@ -15,6 +15,7 @@ from torch import Generator, Tensor, nn
 
 from sciml.conflict.base import Direction
 from sciml.equation.operator import partials
+from sciml.jacobian import Rows, one_by_one
 from sciml.network.mlp import MLP
 from sciml.pinn.base import Collocation, Problem, Weighting
 from sciml.pinn.condition import Dirichlet, Periodic
@@ -95,6 +96,20 @@ def rotation(n: int) -> Tensor:
 
 
 HARD = [name for name in options("pinn/problem") if name.endswith("_hard")]
+
+
+def test_the_rows_of_a_jacobian_are_told_apart(problem: Problem) -> None:
+    """In one backward pass, for the optimisers that ask for it: of pairs of points and of several conditions, too."""
+    torch.manual_seed(0)
+    field = problem.field(lambda n, m: MLP(n, m, width=3, depth=1)).double()
+    jet, parameters = Jet(field), list(field.parameters())
+    points = {name: x[: 5 + i] for i, (name, x) in enumerate(problem.sample(12, seeded(0)).items())}
+    rows = Rows(lambda: [problem.residuals(jet, {name: x})[name] for name, x in points.items()], parameters)
+    residual, jacobian = rows()
+    assert rows.fast
+    together = torch.cat([r.reshape(-1) for r in problem.residuals(jet, points).values()])
+    torch.testing.assert_close(residual, together.detach(), rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(jacobian, one_by_one(together, parameters), rtol=1e-9, atol=1e-9)
 
 
 @pytest.mark.parametrize("name", HARD)

@@ -125,14 +125,18 @@ class Box(Problem):
             if name != self.interior:
                 groups.setdefault(self.conditions[name].operators(self.equation), []).append(name)
         for operators, names in groups.items():
-            flat = [points[name].flatten(0, -2) for name in names]
+            # Of points that belong together the first ones come first, then the second ones: rows that an optimiser
+            # can tell apart, see sciml.rowtape.
+            ordered = [points[name].movedim(-2, 0) for name in names]
+            flat = [x.flatten(0, -2) for x in ordered]
             whole = torch.cat(flat) if len(flat) > 1 else flat[0]
             fields = jet.derivatives(whole, *operators) if operators else (jet(whole),)
             shares = zip(*(a.split([len(x) for x in flat]) for a in fields), strict=True)
-            for name, share in zip(names, shares, strict=True):
-                shape = points[name].shape[:-1]
+            for name, x, share in zip(names, ordered, shares, strict=True):
                 found[name] = self.conditions[name].residual(
-                    self.equation, points[name], *(a.reshape(*shape, a.shape[-1]) for a in share)
+                    self.equation,
+                    points[name],
+                    *(a.reshape(*x.shape[:-1], a.shape[-1]).movedim(0, -2) for a in share),
                 )
         return {name: found[name] for name in points}
 
