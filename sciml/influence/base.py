@@ -17,23 +17,14 @@ Predictions via Influence Functions*, eq. 2, with the opposite sign and without 
 
 Tasks of any family fit this. A PINN has an example for each collocation point, whose loss is a weighted square
 (:mod:`sciml.influence.task.pinn_run`), an operator one for each simulation
-(:mod:`sciml.influence.task.operator_run`). A diffusion prior will have one for each training sample x, whose loss is
-the expectation of the denoising error over noise levels and noise, estimated by its mean over K fixed pairs,
-
-.. math:: \ell_i(\theta) = \frac1K \sum_k \lambda(\sigma_k)\,
-          \|D_\theta(x_i + \sigma_k\epsilon_{ik}; \sigma_k) - x_i\|^2 .
-
-Common random numbers: the pairs are drawn once, from a stream that depends on the number of the sample and not on the
-run, and are buffers of the task, so that ``losses``, ``jacobian`` (K rows for each number of a sample, scaled by
-:math:`\sqrt{2\lambda(\sigma_k)/K}`), ``measure`` and every ``fit`` see the same noise, and differences between them are
-differences of the parameters. Its measurement may be the same loss of held-out samples, or the error of a posterior
-mean, whose noise is fixed likewise.
+(:mod:`sciml.influence.task.operator_run`), a diffusion prior one for each training field, whose loss is a mean over
+noise that is drawn once and kept (:mod:`sciml.influence.task.diffusion_run`).
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
@@ -48,6 +39,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 Params = dict[str, Tensor]
+
+BLOCK = 256  # examples whose rows are made at one time
 
 
 class Task(nn.Module, ABC):
@@ -87,6 +80,10 @@ class Task(nn.Module, ABC):
             Parameters with a leading dimension ``runs``.
         """
 
+    def measured(self, params: Params) -> Tensor:
+        """:meth:`measure` of parameters with a leading dimension ``runs``: ``(runs, n_query)``."""
+        return torch.func.vmap(self.measure)(params)
+
     def identity(self) -> dict[str, Any] | None:
         """All that ``fit`` and ``measure`` depend on beside their arguments, as plain data that tells this task from
         any other, so that what they return may be kept; None: it may not.
@@ -110,6 +107,10 @@ class Task(nn.Module, ABC):
             RunError: The task has no such structure.
         """
         raise RunError(f"task {type(self).__name__} gives no Jacobian; choose an attributor that needs none")
+
+    def blocks(self, params: Params) -> Iterator[Tensor]:
+        """The rows of :meth:`jacobian`, those of some examples at a time; as a rule of all of them."""
+        yield self.jacobian(params)
 
     def gradients(self, params: Params) -> Tensor:
         """Gradient of each training loss, ``(n_train, d)`` in float64, columns as in :meth:`jacobian`."""
@@ -151,7 +152,13 @@ class NetworkTask(Task):
         mask: ``(n_train, tokens)`` of the tokens that count, or None for examples without padding. Padded tokens
             must leave the outputs of the others, or the output of the example, as they are.
         mask_query: The same for the queries.
+        asks_losses: The measurement of a query is its loss. A task that measures something else has no ``x_query`` and
+            ``y_query``, and writes ``measure``.
+        forward_mode: Its network can be differentiated forwards.
     """
+
+    asks_losses: ClassVar[bool] = True
+    forward_mode: ClassVar[bool] = True
 
     network: nn.Module
     likelihood: Likelihood
@@ -173,12 +180,18 @@ class NetworkTask(Task):
         return self.likelihood.loss(self.outputs(params, self.x_query), self.y_query)
 
     def jacobian(self, params: Params) -> Tensor:
-        return self._rows(params, self.x, self.likelihood.factors).movedim(0, 1).flatten(0, 1)
+        return torch.cat(list(self.blocks(params)))
+
+    def blocks(self, params: Params) -> Iterator[Tensor]:
+        for x in self.x.split(BLOCK):
+            yield self._rows(params, x, self.likelihood.factors).movedim(0, 1).flatten(0, 1)
 
     def gradients(self, params: Params) -> Tensor:
         return self._rows(params, self.x, lambda z: loss_gradient(self.likelihood, z, self.y)[None])[0]
 
     def query_gradients(self, params: Params) -> Tensor:
+        if not self.asks_losses:
+            return super().query_gradients(params)
         return self._rows(params, self.x_query, lambda z: loss_gradient(self.likelihood, z, self.y_query)[None])[0]
 
     def _rows(self, params: Params, x: Tensor, seeds: Callable[[Tensor], Tensor]) -> Tensor:

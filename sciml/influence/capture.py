@@ -120,6 +120,16 @@ class Capture:
         """Names of the parameters of a block, the bias last."""
         return _owned((name, self.layers[name])) if name in self.layers else [name]
 
+    def blocks(self, vectors: Tensor) -> dict[str, Tensor]:
+        """Vectors ``(n, d)``, flat as :func:`sciml.influence.flat.flatten` has them: ``(n, d_out, d_in)`` by block."""
+        sizes = [p.numel() for p in self.params.values()]
+        parts = dict(zip(self.params, vectors.split(sizes, dim=1), strict=True))
+        found = {name: parts[name][:, :, None] for name in self.rest}
+        for name in self.layers:
+            owned = [parts[own].unflatten(1, (len(self.params[own]), -1)) for own in self.parameters(name)]
+            found[name] = torch.cat(owned, dim=2)
+        return found
+
     def _network(self, params: Params, x: Tensor) -> Tensor:
         return self.task.outputs({**self.params, **params}, x)
 

@@ -1,4 +1,4 @@
-"""Scores drawn where their examples live: collocation points in their domain, simulations as fields.
+"""Scores drawn where their examples live: points in their domain or plane, simulations and images as fields.
 
 Colours run from blue (removing the example lowers the measurement) over white to red (removing it raises it), which
 colour-blind readers can tell apart.
@@ -95,16 +95,24 @@ def _edge(scores: Tensor, number: int) -> Tensor:
 
 
 def scored_fields(
-    query: tuple[Tensor, Tensor], inputs: Tensor, targets: Tensor, scores: Tensor, *, title: str, number: int = 4
+    query: tuple[Tensor, Tensor | None],
+    inputs: Tensor,
+    targets: Tensor | None,
+    scores: Tensor,
+    *,
+    title: str,
+    what: str = "simulations",
+    number: int = 4,
 ) -> Figure:
-    """The query and the training simulations with the largest and the smallest scores for it.
+    """The query and the training examples with the largest and the smallest scores for it.
 
     Args:
-        query: Its input ``(*grid, channels)`` and first state.
-        inputs: Of the training simulations ``(n, *grid, channels)``.
-        targets: Their first states ``(n, *grid, channels)``.
+        query: Its input ``(*grid, channels)`` and first state; None where there is but one field.
+        inputs: Of the training examples ``(n, *grid, channels)``.
+        targets: Their first states ``(n, *grid, channels)``, or None likewise.
         scores: ``(n,)``.
         title: What is measured.
+        what: What the examples are.
         number: Of each kind.
 
     Returns:
@@ -118,25 +126,55 @@ def scored_fields(
     figure = Figure(figsize=(2.7 * (number + 1), 5), layout="constrained")
     panels = figure.subplots(2, number + 1)
     _field(panels[0, 0], *query, "query", "black")
-    for j, i in enumerate(order[:number].tolist()):
-        _field(panels[0, j + 1], inputs[i], targets[i], f"no. {i}: {float(scores[i]):+.1e}", RAISES)
-    for j, i in enumerate(order.flip(0)[:number].tolist()):
-        _field(panels[1, j + 1], inputs[i], targets[i], f"no. {i}: {float(scores[i]):+.1e}", LOWERS)
+    for row, chosen, colour in ((0, order, RAISES), (1, order.flip(0), LOWERS)):
+        for j, i in enumerate(chosen[:number].tolist()):
+            state = None if targets is None else targets[i]
+            _field(panels[row, j + 1], inputs[i], state, f"no. {i}: {float(scores[i]):+.1e}", colour)
     panels[1, 0].plot(scores[order].cpu(), ".", color="black", markersize=3)
     panels[1, 0].axhline(0, color="black", linewidth=0.8)
     panels[1, 0].set_title("scores in order", fontsize="small")
-    figure.suptitle(f"{title}\nabove: helpful simulations, without which it rises; below: those without which it falls")
+    figure.suptitle(f"{title}\nabove: helpful {what}, without which it rises; below: those without which it falls")
     return figure
 
 
-def _field(panel: Any, u: Tensor, v: Tensor, title: str, colour: str) -> None:
-    u, v = u[..., -1].detach().cpu(), v[..., 0].detach().cpu()
+def scored_plane(x: Tensor, scores: Tensor, *, title: str, marked: Tensor, ringed: int = 10) -> Figure:
+    """Examples that are points of a plane, coloured by score.
+
+    Args:
+        x: ``(n, 2)``.
+        scores: ``(n,)``.
+        title: What is measured.
+        marked: ``(k, 2)``, where it is measured.
+        ringed: How many points with the largest and smallest scores are ringed.
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(5.5, 4.6), layout="constrained")
+    panel = figure.add_subplot(xlabel="first channel", ylabel="second channel")
+    ringed = min(ringed, len(scores))
+    low, high = scores.topk(ringed, largest=False)[0].max(), _edge(scores, ringed)
+    order = scores.abs().argsort()  # what matters is drawn last
+    values = scores[order].cpu().numpy()
+    limit = float(scores.abs().quantile(0.98).clamp(min=1e-300))
+    edges = [RAISES if v >= high and v > 0 else LOWERS if v <= low and v < 0 else "none" for v in values]
+    drawn = panel.scatter(
+        *x[order].T.cpu().numpy(), c=values, s=22, cmap=COLOURS, vmin=-limit, vmax=limit, edgecolors=edges
+    )
+    panel.plot(*marked.T.cpu().numpy(), "*", color="gold", markeredgecolor="black", markersize=13)
+    figure.colorbar(drawn, ax=panel, label="score of a training point")
+    figure.suptitle(f"{title}\nringed: the {ringed} points that raise and that lower it most when removed")
+    return figure
+
+
+def _field(panel: Any, u: Tensor, v: Tensor | None, title: str, colour: str) -> None:
+    u = u[..., -1].detach().cpu()
     if u.dim() == 1:
         panel.plot(u, color=colour, linewidth=1.2, label="input")
-        panel.plot(v, color=colour, linewidth=1.2, linestyle="--", label="next state")
-        if title == "query":
+        if v is not None:
+            panel.plot(v[..., 0].detach().cpu(), color=colour, linewidth=1.2, linestyle="--", label="next state")
+        if title == "query" and v is not None:
             panel.legend(frameon=False, fontsize="x-small")
     else:
-        panel.imshow(u.reshape(u.shape[0], -1).T, origin="lower", cmap="viridis", aspect="auto")
+        panel.imshow(u.reshape(u.shape[0], -1).T.numpy(), origin="lower", cmap="viridis", aspect="auto")
     panel.set_title(title, fontsize="small", color=colour)
     panel.tick_params(labelsize="x-small")

@@ -10,7 +10,9 @@ learn from gradients what Gauss and Newton leave out: least squares with small r
 curvature is only half Gauss-Newton's still converges fast, where plain Gauss-Newton steps would crawl. A step is halved
 until J falls enough (Armijo); :math:`\mu` rises tenfold after a round whose first step had to be cut below a quarter,
 and falls tenfold otherwise. Where G has fewer rows than columns it is inverted by its dual,
-:math:`\tfrac{1}{\nu}(I - A^T(\nu I + AA^T)^{-1}A)`, :math:`\nu = \lambda + \mu`.
+:math:`\tfrac{1}{\nu}(I - A^T(\nu I + AA^T)^{-1}A)`, :math:`\nu = \lambda + \mu`. Where its rows are too many to be held
+for each run, one G, at the mean of their parameters and of their weights, is the first guess of all: the quasi-Newton
+steps learn the rest.
 
 Influence is a derivative of an optimum, so "trained" means here that the gradient vanishes up to ``tolerance`` times
 :math:`\sqrt{2J\,\mathrm{tr}\,G}`, the largest that it could be for squares at this loss and curvature (Cauchy and
@@ -44,12 +46,17 @@ class Problem:
         rows: To the rows ``(rows, d)`` of the Gauss-Newton matrix for weights 1.
         owner: ``(rows,)``, the example that each row belongs to.
         decay: Lambda.
+        moments: With weights ``(n,)`` to the weighted Gauss-Newton matrix ``(d, d)`` itself, in the place of ``rows``,
+            one for all runs.
+        mapped: ``losses`` can be mapped over parameters by torch.func; else runs are differentiated one by one.
     """
 
     losses: Callable[[Tensor], Tensor]
     rows: Callable[[Tensor], Tensor]
     owner: Tensor
     decay: float
+    moments: Callable[[Tensor, Tensor], Tensor] | None = None
+    mapped: bool = True
 
     def objective(self, theta: Tensor, weights: Tensor) -> Tensor:
         """J for one run; differentiable."""
@@ -57,7 +64,27 @@ class Problem:
 
     def slope(self, theta: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
         """Gradient ``(runs, d)`` and value ``(runs,)`` of J for many runs."""
-        return torch.func.vmap(torch.func.grad_and_value(self.objective))(theta, weights)
+        if self.mapped:
+            return torch.func.vmap(torch.func.grad_and_value(self.objective))(theta, weights)
+        slopes, values = zip(*map(self._slope, theta, weights), strict=True)
+        return torch.stack(slopes), torch.stack(values)
+
+    def _slope(self, theta: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
+        with torch.enable_grad():
+            leaf = theta.detach().requires_grad_()
+            value = self.objective(leaf, weights)
+            return torch.autograd.grad(value, leaf)[0], value.detach()
+
+    def curvature(self, theta: Tensor, weights: Tensor) -> tuple[Tensor, Tensor | None]:
+        """The Gram matrix of the smaller side of each run's weighted rows, and the rows where it is that of the rows.
+
+        Returns:
+            ``(runs, m, m)``, with one matrix for all runs ``(1, d, d)``; rows ``(runs, rows, d)`` or None.
+        """
+        if self.moments is not None:
+            return self.moments(theta.mean(0), weights.mean(0))[None], None
+        a = torch.func.vmap(self.rows)(theta) * weights[:, self.owner, None].sqrt()
+        return (a.mT @ a, None) if a.shape[1] >= a.shape[2] else (a @ a.mT, a)
 
 
 @dataclass(frozen=True)
@@ -89,7 +116,7 @@ def minimise(
         RunError: A run has not reached the tolerance.
     """
     weights = weights.to(theta)
-    together = max(1, MEMORY // (8 * len(problem.owner) * len(theta)))
+    together = max(1, MEMORY // (8 * len(problem.owner) * len(theta))) if problem.moments is None else len(weights)
     parts = [_minimise(problem, theta, part, tolerance, max_steps) for part in weights.split(together)]
     found = Result(
         torch.cat([p.theta for p in parts]),
@@ -116,20 +143,24 @@ def _minimise(problem: Problem, start: Tensor, weights: Tensor, tolerance: float
     steps = 0
     while True:
         runs = (~(relative <= tolerance)).nonzero()[:, 0]
-        rows = torch.func.vmap(problem.rows)(theta[runs]) * weights[runs][:, problem.owner, None].sqrt()
-        trace = rows.square().sum((1, 2)) + problem.decay * len(start)
+        gram, rows = problem.curvature(theta[runs], weights[runs])
+        trace = gram.diagonal(dim1=1, dim2=2).sum(1).expand(len(runs)) + problem.decay * len(start)
         if steps == 0:
             damping[runs] = 1e-8 * trace / len(start)
         scale = (2 * value[runs].maximum(least[runs]) * trace).sqrt()
         relative[runs] = gradient[runs].norm(dim=1) / scale
         if not bool((relative > tolerance).any()) or steps >= max_steps:
             return Result(theta, value, relative, steps)
-        inverse = _Inverse(rows, problem.decay + damping[runs])
+        inverse = _Inverse(gram, rows, problem.decay + damping[runs])
         state = (theta[runs], gradient[runs], value[runs])
         goal = tolerance * scale
         theta[runs], gradient[runs], value[runs], first, taken = _round(problem, weights[runs], inverse, goal, *state)
         damping[runs] *= torch.where(first < 0.25, 10.0, 0.1)
         steps += taken
+        if problem.moments is not None:  # at the curvature as it was: one more matrix is not worth its price
+            relative[runs] = gradient[runs].norm(dim=1) / scale
+            if bool((relative[runs] <= tolerance).all()):
+                return Result(theta, value, relative, steps)
 
 
 def _round(
@@ -145,18 +176,22 @@ def _round(
         step = -_two_loops(inverse, moves, changes, gradient)
         fall = -(step * gradient).sum(1)
         length = torch.where(going & (fall > 0), 1.0, 0.0)
-        new = theta, gradient, value
-        for halving in range(HALVINGS + 1):
-            trial = theta + length[:, None] * step
-            new_gradient, new_value = problem.slope(trial, weights)
-            new = trial, new_gradient, new_value
-            fallen = value - new_value >= ARMIJO * length * fall
+        new = theta.clone(), gradient.clone(), value.clone()
+        left = length.nonzero()[:, 0]
+        for halving in range(HALVINGS):
+            trial = theta[left] + length[left, None] * step[left]
+            slope, height = problem.slope(trial, weights[left])
+            hoped = length[left] * fall[left]
             # Near the optimum the decrease drowns in rounding; the gradient then still tells.
-            drowned = (length * fall).abs() < ROUNDING * value
-            good = torch.where(drowned, new_gradient.norm(dim=1) < gradient.norm(dim=1), fallen) | (length == 0)
-            if bool(good.all()):
+            drowned = hoped.abs() < ROUNDING * value[left]
+            flatter = slope.norm(dim=1) < gradient[left].norm(dim=1)
+            good = torch.where(drowned, flatter, value[left] - height >= ARMIJO * hoped)
+            for kept, found in zip(new, (trial, slope, height), strict=True):
+                kept[left[good]] = found[good]
+            left = left[~good]
+            if not len(left):
                 break
-            length = torch.where(good, length, length / 2 if halving < HALVINGS - 1 else 0.0)
+            length[left] = length[left] / 2 if halving < HALVINGS - 1 else 0.0
         if k == 0:
             first = torch.where(going, length, first)
         taken += 1
@@ -189,21 +224,25 @@ def _two_loops(inverse: _Inverse, moves: list[Tensor], changes: list[Tensor], gr
 
 
 class _Inverse:
-    """(A^T A + shift I)^-1 for a batch of A ``(runs, rows, d)`` and shifts ``(runs,)``, by its smaller side."""
+    """(A^T A + shift I)^-1 for a batch of runs with shifts ``(runs,)``, by the smaller side of A.
 
-    def __init__(self, a: Tensor, shift: Tensor) -> None:
-        self.primal = a.shape[1] >= a.shape[2]
-        self.a, self.shift = a, shift[:, None]
-        gram = a.mT @ a if self.primal else a @ a.mT
-        smallest = torch.finfo(a.dtype).eps * gram.diagonal(dim1=1, dim2=2).sum(1, keepdim=True)
-        info = torch.ones(len(a))
+    Args:
+        gram: A^T A, or where rows are given A A^T, ``(runs, m, m)``; or one for all runs.
+        rows: A, ``(runs, rows, d)``.
+        shift: Positive.
+    """
+
+    def __init__(self, gram: Tensor, rows: Tensor | None, shift: Tensor) -> None:
+        self.a, self.shift = rows, shift[:, None]
+        smallest = torch.finfo(gram.dtype).eps * gram.diagonal(dim1=1, dim2=2).sum(1, keepdim=True)
+        info = torch.ones(len(shift))
         while bool(info.any()):  # rounding can leave no positive matrix where the shift is tiny
             shifted = gram + torch.diag_embed(self.shift.expand(-1, gram.shape[-1]))
             self.factor, info = torch.linalg.cholesky_ex(shifted)
             self.shift = torch.where(info[:, None] != 0, torch.maximum(10 * self.shift, smallest), self.shift)
 
     def __call__(self, vector: Tensor) -> Tensor:
-        if self.primal:
+        if self.a is None:
             return torch.cholesky_solve(vector[..., None], self.factor)[..., 0]
         inner = torch.cholesky_solve(self.a @ vector[..., None], self.factor)
         return (vector - (self.a.mT @ inner)[..., 0]) / self.shift

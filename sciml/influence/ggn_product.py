@@ -3,8 +3,9 @@ r"""Products of the generalised Gauss-Newton matrix (GGN) with vectors, without 
 .. math:: v \mapsto \sum_i w_i\,J_i^T (\nabla_z^2\ell_i) J_i\,v,
 
 a forward derivative, the curvature in the outputs, a backward derivative: Schraudolph (2002), *Fast Curvature
-Matrix-Vector Products for Second-Order Gradient Descent*, section 3. In float64. A task that is no network has rows
-(:meth:`sciml.influence.base.Task.jacobian`) and gets its products from them.
+Matrix-Vector Products for Second-Order Gradient Descent*, section 3. In float64. A task that is no network, or one that
+has no forward derivative, has rows (:meth:`sciml.influence.base.Task.blocks`) and gets its products from them, or from
+their sum where they are more than the parameters.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from torch import Tensor
 
 from sciml.influence.base import NetworkTask, Params, Task
 from sciml.influence.flat import flatten, unflatten
+from sciml.influence.rows import gathered
 
 Product = Callable[[Tensor], Tensor]
 
@@ -26,10 +28,10 @@ def product(task: Task, params: Params) -> Product:
     Raises:
         RunError: The task has no such structure.
     """
-    if isinstance(task, NetworkTask):
+    if isinstance(task, NetworkTask) and task.forward_mode:
         return batch_product(task, params, torch.arange(task.n_train))
-    rows = task.jacobian(params)
-    return lambda v: (v @ rows.T) @ rows
+    rows, moments = gathered(task.blocks(params), sum(p.numel() for p in params.values()))
+    return (lambda v: (v @ rows.T) @ rows) if moments is None else (lambda v: v @ moments)
 
 
 def batch_product(task: NetworkTask, params: Params, chosen: Tensor, chunk: int = 512) -> Product:

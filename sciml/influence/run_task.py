@@ -18,19 +18,27 @@ Which run is meant: :mod:`sciml.finished`.
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 import torch
 from lightning.pytorch import LightningModule
 from torch import Tensor, nn
 
+from sciml.data import cache
 from sciml.errors import RunError
 from sciml.finished import finished
 from sciml.influence.base import Params, Task
+from sciml.influence.evaluation.truth import kept
 from sciml.influence.flat import unflatten
 from sciml.influence.gauss_newton import Problem, Result, minimise
+from sciml.influence.retraining import checksum
+from sciml.linalg.woodbury import add_moments
 
 MOST_NUMBERS = 250_000_000  # in the Jacobian, 2 GB; several copies of it are alive at a time
+MOST_SUMMED = 20 * MOST_NUMBERS  # where the Jacobian is never whole: what bounds it is time
+TOGETHER = 1 << 22  # entries of all Jacobians that are made at one time
+VERSION = 1  # of polishing: raise it when its numbers change
 
 
 def attributed(run: str, *, family: str, which: str = "last") -> LightningModule:
@@ -54,18 +62,23 @@ class RunTask(Task):
         max_steps: Steps that polishing, and each training, may take.
 
     Attributes:
+        summed: There are so many rows that they are only summed up, some examples at a time (:meth:`blocks`).
+        mapped: ``losses`` and ``measure`` can be mapped over parameters by torch.func.
         owner: ``(rows,)``, the example that each row of the Jacobian belongs to.
         notes: What a reader of the scores must know about the run, one line each.
         polished: What polishing did, once it is done: objective before and after, relative gradient, steps.
     """
 
     optimal: ClassVar[bool] = True
+    summed: ClassVar[bool] = False
+    mapped: ClassVar[bool] = True
     owner: Tensor
     start: Tensor
 
     def __init__(self, *, network: nn.Module, decay: float, tolerance: float, max_steps: int) -> None:
         super().__init__()
-        self.network = _Applied(network.double())
+        self.network = network.double()
+        self._applied = _Applied(self.network)
         self.decay, self.tolerance, self.max_steps = decay, tolerance, max_steps
         self.complex = {name for name, p in network.named_parameters() if p.is_complex()}
         self.notes: list[str] = []
@@ -83,7 +96,7 @@ class RunTask(Task):
 
     def of_the_run(self) -> Params:
         """The run's weights as real tensors."""
-        named = self.network.inner.named_parameters()
+        named = self.network.named_parameters()
         return {name: torch.view_as_real(p) if p.is_complex() else p for name, p in named}
 
     def _zero(self) -> Params:
@@ -96,7 +109,7 @@ class RunTask(Task):
         for name, theta in self.of_the_run().items():
             moved = theta + params[name]
             swapped[f"inner.{name}"] = torch.view_as_complex(moved) if name in self.complex else moved
-        return torch.func.functional_call(self.network, swapped, (function, *args))
+        return torch.func.functional_call(self._applied, swapped, (function, *args))
 
     @abstractmethod
     def rows(self, params: Params) -> Tensor:
@@ -106,13 +119,47 @@ class RunTask(Task):
         self.check_size(len(self.owner), type(self).__name__)
         return self.rows(params).detach()
 
-    def check_size(self, rows: int, who: str) -> None:
-        """Raises: RunError where the Jacobian would not fit."""
-        if rows * self.d > MOST_NUMBERS:
+    def differentiated(
+        self, function: Callable[..., Tensor], params: Params, *examples: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Values of ``function(params, *example)`` for each example, ``(n, m)``, and their Jacobians ``(n, m, d)``."""
+
+        def twice(params: Params, *example: Tensor) -> tuple[Tensor, Tensor]:
+            found = function(params, *example)
+            return found, found
+
+        with torch.no_grad():
+            numbers = function(params, *(x[0] for x in examples)).numel()
+        chunk = max(1, TOGETHER // (numbers * self.d))
+        dims = (None, *[0] * len(examples))
+        jacobian, values = torch.func.vmap(torch.func.jacrev(twice, has_aux=True), dims, chunk_size=chunk)(
+            params, *examples
+        )
+        return values, torch.cat([part.flatten(2) for part in jacobian.values()], dim=2)
+
+    def check_size(self, rows: int, who: str, *, held: bool = True) -> None:
+        """Raises: RunError where the Jacobian would not fit, or, where it is not held, would take too long."""
+        most = MOST_NUMBERS if held else MOST_SUMMED
+        if rows * self.d > most:
             raise RunError(
                 f"{who}: a Jacobian of {rows} rows and {self.d} parameters has {rows * self.d:.1e} numbers, more than"
-                f" {MOST_NUMBERS:.1e}; attribute a smaller network, or fewer examples"
+                f" {most:.1e}; attribute a smaller network, or fewer examples"
             )
+
+    def moments(self, params: Params, weights: Tensor) -> Tensor:
+        """The Gauss-Newton matrix ``(d, d)`` with weights ``(n_train,)`` of the examples, for a task that is summed."""
+        total, first = weights.new_zeros(self.d, self.d), 0
+        for rows in self.blocks(params):
+            owner = self.owner[first : first + len(rows)]
+            first += len(rows)
+            add_moments(total, rows * weights[owner, None].sqrt())
+        return total
+
+    def measured(self, params: Params) -> Tensor:
+        if self.mapped:
+            return super().measured(params)
+        runs = len(next(iter(params.values())))
+        return torch.stack([self.measure({name: p[r] for name, p in params.items()}) for r in range(runs)])
 
     def warnings(self) -> list[str]:
         return list(self.notes)
@@ -129,15 +176,32 @@ class RunTask(Task):
         start = torch.zeros_like(self.start)
         ones = torch.ones(1, self.n_train).to(start)
         with torch.no_grad():
-            before = float(self._problem().objective(start, ones[0]))
-        found = self._minimise(start, ones)
-        self.start.copy_(found.theta[0])
+            losses = self.losses(self._zero())
+        root, weights = cache.folder(), _flat(self.of_the_run())
+        settings = {
+            "task": type(self).__name__,
+            "weights": checksum(weights),
+            "losses": checksum(losses),  # whatever else they depend on
+            "decay": self.decay,
+            "tolerance": self.tolerance,
+            "torch": str(torch.__version__),
+            "device": start.device.type,
+        }
+
+        def polish() -> Tensor:
+            found = self._minimise(start, ones)
+            numbers = start.new_tensor([float(found.objective[0]), float(found.gradient[0]), found.steps])
+            return torch.cat([found.theta[0], numbers])
+
+        kept_at = polish() if root is None else kept(root, "polished", settings, VERSION, polish)
+        theta, (objective, gradient, steps) = kept_at[:-3], kept_at[-3:].tolist()
+        self.start.copy_(theta)
         self.polished = {
-            "objective_of_the_run": before,
-            "objective_polished": float(found.objective[0]),
-            "moved": float(self.start.norm() / _flat(self.of_the_run()).norm()),
-            "relative_gradient": float(found.gradient[0]),
-            "steps": found.steps,
+            "objective_of_the_run": float(losses.sum()),
+            "objective_polished": objective,
+            "moved": float(theta.norm() / weights.norm().cpu()),
+            "relative_gradient": gradient,
+            "steps": int(steps),
         }
 
     def _problem(self) -> Problem:
@@ -147,10 +211,12 @@ class RunTask(Task):
             rows=lambda theta: self.rows(unflatten(theta, like)),
             owner=self.owner,
             decay=self.decay,
+            moments=(lambda theta, weights: self.moments(unflatten(theta, like), weights)) if self.summed else None,
+            mapped=self.mapped,
         )
 
     def _minimise(self, start: Tensor, weights: Tensor) -> Result:
-        self.check_size(len(self.owner), "influence.task")
+        self.check_size(len(self.owner), "influence.task", held=not self.summed)
         return minimise(self._problem(), start, weights, tolerance=self.tolerance, max_steps=self.max_steps)
 
 

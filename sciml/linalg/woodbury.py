@@ -24,6 +24,7 @@ from typing import final
 import torch
 from torch import Tensor
 
+STRIPE = 512  # columns of a matrix of moments that are added to at one time
 CHUNK = 1 << 21  # entries of the rows that are in float64 at one time: 16 MB
 CACHED = 1 << 19  # the same for a product with a single vector, whose cost is the traffic: 4 MB
 
@@ -67,6 +68,21 @@ class Woodbury:
         self._dual = gram is not None or m <= d
         self._gram = gram if gram is not None else self._products() if self._dual else self._moments()
         self._factor: Tensor | None = None
+
+    @classmethod
+    def of_moments(cls, moments: Tensor, damping: float, *, scale: float = 1.0) -> Woodbury:
+        r"""The same from :math:`R^T R` ``(d, d)`` in float64, kept, for rows that nobody holds.
+
+        What asks for the rows (:meth:`solve_rows`, :meth:`against_rows`, :meth:`replace`) finds none.
+
+        Raises:
+            ValueError: A shape, a dtype, the damping or the scale is not as above.
+        """
+        if moments.dim() != 2 or moments.shape[0] != moments.shape[1] or moments.dtype != torch.float64:
+            raise ValueError(f"moments must be (d, d) in float64, not {tuple(moments.shape)} in {moments.dtype}")
+        made = cls(moments.new_empty(0, 0), damping, scale=scale)
+        made.rows, made._gram, made._dual = moments.new_empty(0, len(moments)), moments, False
+        return made
 
     def solve(self, v: Tensor) -> Tensor:
         r""":math:`A^{-1} v` of vectors ``(..., d)``, in float64."""
@@ -196,8 +212,19 @@ class Woodbury:
         return gram
 
     def _moments(self) -> Tensor:
-        rows = self.rows[: self.filled].double()
-        return rows.T @ rows
+        size = self.rows.shape[1]
+        moments = self.rows.new_zeros(size, size, dtype=torch.float64)
+        add_moments(moments, self.rows[: self.filled].double())
+        return moments
+
+
+def add_moments(moments: Tensor, rows: Tensor) -> None:
+    r"""Add :math:`R^T R` of rows ``(m, d)`` to a symmetric matrix ``(d, d)``: half the products, the rest is copied."""
+    for i in range(0, len(moments), STRIPE):
+        here = slice(i, i + STRIPE)
+        new = rows[:, here].T @ rows[:, i:]
+        moments[here, i:] += new
+        moments[i + STRIPE :, here] += new[:, STRIPE:].T
 
 
 @final

@@ -31,6 +31,16 @@ OPERATOR = [
     *("operator.dataset.n_val=7", "operator.dataset.n_test=5", "operator.dataset.steps=3"),
     *("operator.log_every=20", "operator.val_every=20"),
 ]
+PRIOR = [
+    *("trainer.max_steps=40", "network.width=2", "network.blocks=1", "diffusion.dataset.n_train=8"),
+    *("diffusion.dataset.n_val=4", "diffusion.dataset.n_test=5", "diffusion.batch_size=6"),
+    *("diffusion.log_every=20", "diffusion.val_every=20"),
+]
+DIGITS = [
+    *("trainer.max_steps=30", "network.width=2", "diffusion.dataset.n_test=1591", "diffusion.batch_size=6"),
+    "diffusion.sampler=null",
+    *("diffusion.log_every=10", "diffusion.val_every=10", "diffusion.tested_at=[1.0]"),
+]
 
 
 @pytest.fixture(scope="session")
@@ -41,3 +51,15 @@ def pinn_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def operator_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make("attribution/heat", tmp_path_factory.mktemp("operator"), *OPERATOR)
+
+
+@pytest.fixture(scope="session")
+def prior_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Of points in a plane."""
+    return make("song2021scoresde/score_vp", tmp_path_factory.mktemp("prior"), *PRIOR)
+
+
+@pytest.fixture(scope="session")
+def digits_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Of six images, by a network of convolutions and norms."""
+    return make("attribution/digits", tmp_path_factory.mktemp("digits"), *DIGITS)

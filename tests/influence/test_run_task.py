@@ -19,7 +19,9 @@ from sciml.influence.attributor.ggn import GGN
 from sciml.influence.base import Params
 from sciml.influence.flat import flatten
 from sciml.influence.pinn_measurement.value import Value
+from sciml.influence.prior_measurement.posterior_mean import PosteriorMean
 from sciml.influence.run_task import RunTask, attributed
+from sciml.influence.task.diffusion_run import DiffusionRun
 from sciml.influence.task.operator_run import OperatorRun
 from sciml.influence.task.pinn_run import PinnRun
 
@@ -27,14 +29,16 @@ Runs = dict[str, Path]
 
 
 @pytest.fixture(scope="module")
-def runs(pinn_run: Path, operator_run: Path) -> Runs:
-    return {"pinn": pinn_run, "operator": operator_run}
+def runs(pinn_run: Path, operator_run: Path, prior_run: Path) -> Runs:
+    return {"pinn": pinn_run, "operator": operator_run, "diffusion": prior_run}
 
 
 def build(family: str, runs: Runs, **changes: Any) -> RunTask:
     settings = {"run": str(runs[family]), "decay": 0.05, "tolerance": 1e-11, **changes}
     if family == "pinn":
         return PinnRun(**{"measurement": Value(at=[[0.5, 3.0], [1.0, 0.1]]), **settings})
+    if family == "diffusion":
+        return DiffusionRun(**{"measurement": PosteriorMean(fields=[0, [1, 2]]), "draws": 3, **settings, "decay": 0.5})
     return OperatorRun(**{"n_query": 3, **settings})
 
 
@@ -47,7 +51,7 @@ def tasks(runs: Runs) -> dict[str, tuple[RunTask, Params]]:
     return found
 
 
-FAMILIES = ("pinn", "operator")
+FAMILIES = ("pinn", "operator", "diffusion")
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -120,7 +124,8 @@ def test_the_seed_of_the_attribution_is_its_own(family: str, runs: Runs) -> None
 def test_a_network_that_is_too_large_is_refused_with_its_sizes(
     family: str, runs: Runs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sciml.influence.run_task.MOST_NUMBERS", 100)
+    for limit in ("MOST_NUMBERS", "MOST_SUMMED"):
+        monkeypatch.setattr(f"sciml.influence.run_task.{limit}", 100)
     task = build(family, runs)
     with pytest.raises(RunError, match=rf"{len(task.owner)} rows and {task.d} parameters"):
         task.fit(torch.ones(1, task.n_train))
@@ -204,13 +209,13 @@ class Complex(RunTask):
         self.n_train, self.n_query = 6, 1
 
     def losses(self, params: Params) -> Tensor:
-        return (self.using(params, self.network.inner, self.x) - self.y).square().sum(1) / 2
+        return (self.using(params, self.network, self.x) - self.y).square().sum(1) / 2
 
     def measure(self, params: Params) -> Tensor:
-        return self.using(params, self.network.inner, self.x)[0, :1]
+        return self.using(params, self.network, self.x)[0, :1]
 
     def rows(self, params: Params) -> Tensor:
-        found = torch.func.jacrev(lambda p: self.using(p, self.network.inner, self.x).reshape(-1))(params)
+        found = torch.func.jacrev(lambda p: self.using(p, self.network, self.x).reshape(-1))(params)
         return torch.cat([j.flatten(1) for j in found.values()], dim=1)
 
 
@@ -223,7 +228,7 @@ def test_complex_weights_are_pairs_of_real_ones() -> None:
     weights = torch.rand(1, 6, dtype=torch.float64)
     found = flatten({name: p[0] for name, p in task.fit(weights).items()})
     a = task.rows(task._zero())
-    b = (task.y - task.using(task._zero(), task.network.inner, task.x)).reshape(-1)
+    b = (task.y - task.using(task._zero(), task.network, task.x)).reshape(-1)
     w = weights[0, task.owner]
     expected = torch.linalg.solve(a.T @ (w[:, None] * a) + 0.1 * torch.eye(8), a.T @ (w * b))
     torch.testing.assert_close(found, expected.double())

@@ -1,13 +1,14 @@
-r"""Influence with the exact generalised Gauss-Newton matrix (GGN), solved in the space of the training outputs.
+r"""Influence with the exact generalised Gauss-Newton matrix (GGN).
 
 .. math:: I_{qi} = \nabla m_q^T (R^T R + (\lambda + \delta) I)^{-1} \nabla\ell_i, \qquad
           R^T R = \sum_i J_i^T (\nabla_z^2\ell_i) J_i,
 
 Koh and Liang (2017), *Understanding Black-box Predictions via Influence Functions*, eq. 2, with the GGN for the Hessian
 as in Bae et al. (2022), *If Influence Functions are the Answer, Then What is the Question?*, in the sign and scale of
-:mod:`sciml.influence.base`. One Gram matrix of the rows R and one Cholesky factor in float64
-(:mod:`sciml.linalg.woodbury`), so that the smaller of rows and parameters counts: no approximation of the curvature is
-made, where Kronecker-factored attributors make two.
+:mod:`sciml.influence.base`. One matrix of the smaller side of R and one Cholesky factor in float64
+(:mod:`sciml.linalg.woodbury`): with more rows than parameters the rows are summed up as they come, so that what is held
+is a square of the smaller of the two. No approximation of the curvature is made, where Kronecker-factored attributors
+make two.
 """
 
 from __future__ import annotations
@@ -18,17 +19,18 @@ from torch import Tensor
 
 from sciml.errors import ConfigError, RunError
 from sciml.influence.base import Attributor, Params, Task
+from sciml.influence.rows import gathered
 from sciml.linalg.woodbury import Woodbury
 
 
 @final
 class GGN(Attributor):
-    r"""Dense rows, dual solve.
+    r"""Dense, by rows or by parameters, whichever are fewer.
 
     Args:
         damping: :math:`\delta` in units of the mean eigenvalue of the undamped matrix, over all parameters: its
             trace by their number. With 0, the decay of the task must be positive.
-        memory: Gigabytes that the rows and the gradients may take.
+        memory: Gigabytes that the matrix and the gradients may take.
 
     Raises:
         ConfigError: The damping is negative.
@@ -49,11 +51,13 @@ class GGN(Attributor):
                 f"attributor ggn: gradients of {task.n_train} + {task.n_query} examples for {size} parameters take"
                 f" {needed:.1f} GB and more; choose influence/attributor=ekfac, or raise influence.attributor.memory"
             )
-        rows = task.jacobian(params)
-        damping = task.decay + self.damping * float(rows.square().sum()) / rows.shape[1]
+        rows, moments = gathered(task.blocks(params), size)
+        trace = float(rows.square().sum() if moments is None else moments.trace())
+        damping = task.decay + self.damping * trace / size
         if damping <= 0:
             raise RunError("attributor ggn: the task has no decay, so influence.attributor.damping must be positive")
         try:
-            return Woodbury(rows, damping).quadratic(task.query_gradients(params), task.gradients(params))
+            inverse = Woodbury(rows, damping) if moments is None else Woodbury.of_moments(moments, damping)
+            return inverse.quadratic(task.query_gradients(params), task.gradients(params))
         except ValueError as error:
             raise RunError(f"attributor ggn: {error}") from error

@@ -11,21 +11,11 @@ from __future__ import annotations
 
 from typing import ClassVar, final
 
-from sciml.influence.kronecker.attributor import Kronecker
+from sciml.influence.kronecker.gradient_product import GradientProduct
 
 
 @final
-class GradientCosine(Kronecker):
-    """No curvature, one pass.
+class GradientCosine(GradientProduct):
+    """No curvature, and no size."""
 
-    Args:
-        batch_size: Examples at once.
-        precision: Of the products: ``float32`` or ``bfloat16``.
-    """
-
-    rotate: ClassVar[bool] = False
-    spectrum: ClassVar[str] = "one"
     normalise: ClassVar[bool] = True
-
-    def __init__(self, *, batch_size: int = 1024, precision: str = "float32") -> None:
-        super().__init__(batch_size=batch_size, precision=precision)

@@ -8,22 +8,11 @@ and step size 1. In units of squared gradients, not of m.
 
 from __future__ import annotations
 
-from typing import ClassVar, final
+from typing import final
 
-from sciml.influence.kronecker.attributor import Kronecker
+from sciml.influence.kronecker.gradient_product import GradientProduct
 
 
 @final
-class Identity(Kronecker):
-    """No curvature, one pass.
-
-    Args:
-        batch_size: Examples at once.
-        precision: Of the products: ``float32`` or ``bfloat16``.
-    """
-
-    rotate: ClassVar[bool] = False
-    spectrum: ClassVar[str] = "one"
-
-    def __init__(self, *, batch_size: int = 1024, precision: str = "float32") -> None:
-        super().__init__(batch_size=batch_size, precision=precision)
+class Identity(GradientProduct):
+    """No curvature."""

@@ -82,7 +82,7 @@ class LiSSA(Attributor):
         return (total / self.repeats) @ task.gradients(params).T
 
     def _term(self, task: Task, params: Params, whole: Product, generator: Generator) -> Product:
-        if not isinstance(task, NetworkTask) or not 0 < self.batch_size < task.n_train:
+        if not (isinstance(task, NetworkTask) and task.forward_mode) or not 0 < self.batch_size < task.n_train:
             return whole
         chosen = torch.randperm(task.n_train, generator=generator)[: self.batch_size]
         part = batch_product(task, params, chosen)

@@ -64,10 +64,9 @@ def kept(root: Path, name: str, settings: dict[str, Any], version: int, make: Ca
 
 
 def _measured(task: Task, weights: Tensor, repeat: int, batch_size: int) -> Tensor:
-    measure = torch.func.vmap(task.measure)
     with torch.no_grad():
         parts = weights.to(_device(task)).split(batch_size)
-        return torch.cat([measure(task.fit(part, repeat=repeat)).cpu() for part in parts])
+        return torch.cat([task.measured(task.fit(part, repeat=repeat)).cpu() for part in parts])
 
 
 def _device(task: Task) -> torch.device:

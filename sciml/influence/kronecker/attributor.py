@@ -24,7 +24,7 @@ from sciml.errors import ConfigError, RunError
 from sciml.influence.base import Attributor, NetworkTask, Params, Task
 from sciml.influence.capture import Capture
 from sciml.influence.curvature import check
-from sciml.influence.kronecker.index import Block, Index, Recipe, build, gradients, joined
+from sciml.influence.kronecker.index import Block, Index, Recipe, build, gradients, joined, query_gradients
 from sciml.influence.score import Examples, compress, dense, moments, pairs, separable, separate
 from sciml.influence.store import key, load, save
 
@@ -104,8 +104,12 @@ class Kronecker(Attributor, ABC):
             )
         capture = Capture(task, params)
         index = self._index(task, params, capture)
-        query = gradients(task, capture, task.x_query, task.y_query, task.mask_query, index, self.recipe.batch_size)
-        return self.scores(index, query, task.decay)
+        return self.scores(index, self._queries(task, params, capture, index), task.decay)
+
+    def _queries(self, task: NetworkTask, params: Params, capture: Capture, index: Index) -> dict[str, Examples]:
+        if not task.asks_losses:
+            return query_gradients(task, params, capture, index)
+        return gradients(task, capture, task.x_query, task.y_query, task.mask_query, index, self.recipe.batch_size)
 
     def _index(self, task: NetworkTask, params: Params, capture: Capture) -> Index:
         if self.store is None:

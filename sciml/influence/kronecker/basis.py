@@ -46,6 +46,11 @@ class Basis:
         grads = record.grads if self.left is None else record.grads @ self.left
         return Record(inputs, grads, record.tokens)
 
+    def rotate_gradients(self, gradients: Tensor) -> Tensor:
+        """Gradients ``(n, d_out, d_in)`` in this basis."""
+        right = gradients if self.right is None else gradients @ self.right
+        return right if self.left is None else self.left.T @ right
+
 
 class _Side:
     """A sum of outer products, or only its diagonal."""

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from sciml.data.stream import stream
-from sciml.influence.base import NetworkTask
+from sciml.influence.base import NetworkTask, Params
 from sciml.influence.capture import Capture, Record
 from sciml.influence.curvature import loss_gradient, seeds
 from sciml.influence.kronecker.basis import Basis, fit
@@ -94,6 +94,16 @@ def gradients(
             record = raw if basis is None else basis.rotate(raw)
             parts[name].append(Examples(record.inputs, record.grads[0]))
     return {name: joined(examples) for name, examples in parts.items()}
+
+
+def query_gradients(task: NetworkTask, params: Params, capture: Capture, index: Index) -> dict[str, Examples]:
+    """Gradients of what the task measures where that is no loss of its network, in the bases of ``index``."""
+    whole = task.query_gradients(params).to(next(iter(params.values())).dtype)
+    found: dict[str, Examples] = {}
+    for name, matrices in capture.blocks(whole).items():
+        basis = index[name].basis
+        found[name] = Examples(matrices if basis is None else basis.rotate_gradients(matrices), None)
+    return found
 
 
 def _records(task: NetworkTask, capture: Capture, recipe: Recipe, *, loss: bool) -> Iterator[dict[str, Record]]:

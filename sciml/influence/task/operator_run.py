@@ -37,7 +37,6 @@ if TYPE_CHECKING:
 
     from sciml.operator.module import Operator
 
-TOGETHER = 1 << 22  # entries of all Jacobians that are made at one time
 ROUNDING = 1e-6  # the data are float32: a smaller relative error is theirs, not the network's
 
 
@@ -124,15 +123,10 @@ class OperatorRun(RunTask):
         )
 
     def rows(self, params: Params) -> Tensor:
-        def error(params: Params, u: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
-            z = (self.using(params, self._predict, u[None], len(v))[0] - v).flatten() / v.norm()
-            return z, z
+        def error(params: Params, u: Tensor, v: Tensor) -> Tensor:
+            return (self.using(params, self._predict, u[None], len(v))[0] - v).flatten() / v.norm()
 
-        numbers = self.v[0].numel()
-        chunk = max(1, TOGETHER // (numbers * self.d))
-        differentiate = torch.func.vmap(torch.func.jacrev(error, has_aux=True), (None, 0, 0), chunk_size=chunk)
-        jacobian, z = differentiate(params, self.u, self.v)
-        flat = torch.cat([j.flatten(2) for j in jacobian.values()], dim=2)  # (n, numbers, d)
+        z, flat = self.differentiated(error, params, self.u, self.v)
         e = z.norm(dim=1, keepdim=True)
         along = z / e
         projected = flat - along[..., None] * (along[:, None] @ flat)
