@@ -6,13 +6,16 @@ FOLDER/problem.pt, writes FOLDER/peer.pt and prints a line of JSON.
 
 from __future__ import annotations
 
-import contextlib
 import json
 import sys
 import time
 import warnings
+from importlib.abc import Loader, MetaPathFinder
+from importlib.machinery import ModuleSpec
 from pathlib import Path
+from types import ModuleType
 from typing import Any
+from unittest.mock import MagicMock
 
 import torch
 from torch import Tensor, nn
@@ -20,19 +23,20 @@ from torch import Tensor, nn
 warnings.simplefilter("ignore")
 
 
-def mend_torchvision() -> None:
-    """deepinv imports torchvision at its top and needs none of it here; the wheels for a GPU cannot be imported beside
-    a torch for the CPU unless two operators have been declared."""
-    with contextlib.suppress(ImportError, RuntimeError):
-        import torchvision  # noqa: F401  # pyright: ignore[reportMissingImports]
+class NoTorchvision(MetaPathFinder, Loader):
+    """A placeholder for what deepinv imports of torchvision at its top and does not need here: wheels of torchvision for
+    a GPU cannot be imported beside a torch for the CPU, and break other packages by being there."""
 
+    def find_spec(self, fullname: str, path: Any, target: Any = None) -> ModuleSpec | None:
+        return ModuleSpec(fullname, self, is_package=True) if fullname.split(".")[0] == "torchvision" else None
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType:
+        module = ModuleType(spec.name)
+        module.__getattr__ = lambda name: MagicMock(name=f"{spec.name}.{name}")  # pyright: ignore[reportAttributeAccessIssue]
+        return module
+
+    def exec_module(self, module: ModuleType) -> None:
         return
-    for name in [name for name in sys.modules if name.split(".")[0] == "torchvision"]:
-        del sys.modules[name]
-    library = torch.library.Library("torchvision", "DEF")
-    for name in ("nms", "qnms"):
-        library.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-    globals()["_library"] = library  # operators live as long as it does
 
 
 class Denoiser(nn.Module):
@@ -51,7 +55,7 @@ class Denoiser(nn.Module):
 def main() -> None:
     method, steps, weight, folder = sys.argv[1], int(sys.argv[2]), float(sys.argv[3]), Path(sys.argv[4])
     torch.set_num_threads(1)
-    mend_torchvision()
+    sys.meta_path.insert(0, NoTorchvision())
     import deepinv  # pyright: ignore[reportMissingImports]
     from deepinv import sampling  # pyright: ignore[reportMissingImports]
 
