@@ -24,8 +24,10 @@ warnings.simplefilter("ignore")
 
 
 class NoTorchvision(MetaPathFinder, Loader):
-    """A placeholder for what deepinv imports of torchvision at its top and does not need here: wheels of torchvision for
-    a GPU cannot be imported beside a torch for the CPU, and break other packages by being there."""
+    """A placeholder for what deepinv imports of torchvision at its top and does not need here.
+
+    Wheels of torchvision for a GPU cannot be imported beside a torch for the CPU, and break other packages by being there.
+    """
 
     def find_spec(self, fullname: str, path: Any, target: Any = None) -> ModuleSpec | None:
         return ModuleSpec(fullname, self, is_package=True) if fullname.split(".")[0] == "torchvision" else None
