@@ -26,7 +26,7 @@ warnings.simplefilter("ignore")
 class NoTorchvision(MetaPathFinder, Loader):
     """A placeholder for what deepinv imports of torchvision at its top and does not need here.
 
-    Wheels of torchvision for a GPU cannot be imported beside a torch for the CPU, and break other packages by being there.
+    Its wheels for a GPU cannot be imported beside a torch for the CPU, and break other packages by being there.
     """
 
     def find_spec(self, fullname: str, path: Any, target: Any = None) -> ModuleSpec | None:
