@@ -5,7 +5,8 @@ coefficients applied to that value; all of them are functions of the inputs x. T
 a network:
 
 * linear maps commute with L: L (W a + b) = W (L a) for L without constant term;
-* pointwise functions (Faà di Bruno), for one partial derivative over a multi-set of axes α,
+* pointwise functions (Faà di Bruno; those that are known are in :mod:`sciml.elementary`), for one partial derivative
+  over a multi-set of axes α,
   ∂^α φ(z) = Σ_π φ^{(|π|)}(z) Π_{B ∈ π} ∂^B z, over the partitions π of α into blocks B;
 * products (Leibniz), ∂^α (a b) = Σ_{S ⊆ α} ∂^S a · ∂^{α∖S} b.
 
@@ -33,6 +34,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from sciml import elementary
 from sciml.taylor_plan import Plan, Rule
 
 Channel = Tensor | None  # None is zero
@@ -191,21 +193,11 @@ class Taylor:
     def __pow__(self, exponent: Any) -> Taylor:
         if not isinstance(exponent, int) or exponent < 1:
             raise Unsupported(f"power {exponent} of a function; only positive integers have a rule")
-        z = self.value
-
-        def derivatives(n: int) -> list[Tensor]:
-            found, factor = [], 1.0
-            for k in range(1, n + 1):
-                factor *= exponent - k + 1
-                found.append(factor * z ** max(exponent - k, 0))
-            return found
-
-        return self.pointwise(z**exponent, derivatives)
+        return self.pointwise(*elementary.power(self.value, exponent))
 
     def reciprocal(self) -> Taylor:
         """1 / a."""
-        r = self.value.reciprocal()
-        return self.pointwise(r, lambda n: [-(r**2), 2 * r**3, -6 * r**4, 24 * r**5][:n])
+        return self.pointwise(*elementary.reciprocal(self.value))
 
     def __getitem__(self, item: Any) -> Taylor:
         """Components: the last dimension only, ``a[..., i]`` or ``a[:, i:j]``."""
@@ -285,80 +277,6 @@ def _divide(a: Any, b: Any) -> Taylor:
     return a / b if isinstance(a, Taylor) else b.__rtruediv__(a)
 
 
-def _tanh(z: Taylor) -> Taylor:
-    a = torch.tanh(z.value)
-
-    def derivatives(n: int) -> list[Tensor]:
-        d1 = 1 - a * a
-        found = [d1]
-        if n > 1:
-            found.append(-2 * a * d1)
-        if n > 2:
-            found.append(d1 * (4 - 6 * d1))  # 6a² − 2 = 4 − 6 d1
-        if n > 3:
-            found.append(found[1] * (4 - 12 * d1))  # φ''' = 4 d1 − 6 d1²
-        return found
-
-    return z.pointwise(a, derivatives)
-
-
-def _sin(z: Taylor) -> Taylor:
-    a = torch.sin(z.value)
-
-    def derivatives(n: int) -> list[Tensor]:
-        c = torch.cos(z.value)
-        return [c, -a, -c, a][:n]
-
-    return z.pointwise(a, derivatives)
-
-
-def _cos(z: Taylor) -> Taylor:
-    a = torch.cos(z.value)
-
-    def derivatives(n: int) -> list[Tensor]:
-        s = torch.sin(z.value)
-        return [-s, -a, s, a][:n]
-
-    return z.pointwise(a, derivatives)
-
-
-def _exp(z: Taylor) -> Taylor:
-    a = torch.exp(z.value)
-    return z.pointwise(a, lambda n: [a] * n)
-
-
-def _log(z: Taylor) -> Taylor:
-    r = z.value.reciprocal()
-    return z.pointwise(torch.log(z.value), lambda n: [r, -(r**2), 2 * r**3, -6 * r**4][:n])
-
-
-def _sigmoid_derivatives(s: Tensor, n: int) -> list[Tensor]:
-    d1 = s * (1 - s)
-    found = [d1]
-    if n > 1:
-        found.append(d1 * (1 - 2 * s))
-    if n > 2:
-        found.append(d1 * (1 - 6 * d1))
-    if n > 3:
-        found.append(found[1] * (1 - 12 * d1))
-    return found
-
-
-def _sigmoid(z: Taylor) -> Taylor:
-    s = torch.sigmoid(z.value)
-    return z.pointwise(s, lambda n: _sigmoid_derivatives(s, n))
-
-
-def _silu(z: Taylor, inplace: bool = False) -> Taylor:
-    s = torch.sigmoid(z.value)
-
-    def derivatives(n: int) -> list[Tensor]:
-        lower = [s, *_sigmoid_derivatives(s, n)]
-        return [(k + 1) * lower[k] + z.value * lower[k + 1] for k in range(n)]
-
-    return z.pointwise(z.value * s, derivatives)
-
-
 def _cat(parts: Sequence[Any], dim: int = 0) -> Taylor:
     first = next(part for part in parts if isinstance(part, Taylor))
     if dim not in (-1, first.dim() - 1):
@@ -391,13 +309,13 @@ def _stack(parts: Sequence[Any], dim: int = 0) -> Taylor:
 
 FUNCTIONS: dict[Any, Callable[..., Any]] = {
     F.linear: lambda a, weight, bias=None: a.linear(weight, bias),
-    torch.tanh: _tanh,
-    torch.sin: _sin,
-    torch.cos: _cos,
-    torch.exp: _exp,
-    torch.log: _log,
-    torch.sigmoid: _sigmoid,
-    F.silu: _silu,
+    torch.tanh: lambda z: z.pointwise(*elementary.tanh(z.value)),
+    torch.sin: lambda z: z.pointwise(*elementary.sin(z.value)),
+    torch.cos: lambda z: z.pointwise(*elementary.cos(z.value)),
+    torch.exp: lambda z: z.pointwise(*elementary.exp(z.value)),
+    torch.log: lambda z: z.pointwise(*elementary.log(z.value)),
+    torch.sigmoid: lambda z: z.pointwise(*elementary.sigmoid(z.value)),
+    F.silu: lambda z, inplace=False: z.pointwise(*elementary.silu(z.value)),
     torch.square: lambda z: z**2,
     torch.pow: lambda z, exponent: z**exponent,
     torch.reciprocal: lambda z: z.reciprocal(),
