@@ -39,7 +39,7 @@ PRIOR = [
 DIGITS = [
     *("trainer.max_steps=30", "network.width=2", "diffusion.dataset.n_test=1591", "diffusion.batch_size=6"),
     "diffusion.sampler=null",
-    *("diffusion.log_every=10", "diffusion.val_every=10", "diffusion.tested_at=[1.0]"),
+    *("diffusion.log_every=10", "diffusion.val_every=30", "diffusion.tested_at=[1.0]"),
 ]
 
 
