@@ -20,7 +20,7 @@ from torch import Generator, Tensor, nn
 
 from sciml.diffusion.base import LinearMeasurement, Measurement, Posterior, Prior, Solver
 from sciml.linalg.covariance import Covariance
-from sciml.linalg.spectral_covariance import SpectralCovariance, cosine_basis
+from sciml.linalg.spectral_covariance import Bases, SpectralCovariance, cosine_basis
 
 
 class Noise(nn.Module, ABC):
@@ -31,6 +31,7 @@ class Noise(nn.Module, ABC):
 
     Attributes:
         variance: Of each cosine coefficient, ``shape``, positive.
+        bases: Of the axes of the grid.
     """
 
     variance: Tensor
@@ -39,8 +40,7 @@ class Noise(nn.Module, ABC):
         super().__init__()
         variance = self.spectrum(tuple(shape[:-1]))
         self.register_buffer("variance", variance.unsqueeze(-1).expand(tuple(shape)).contiguous(), persistent=False)
-        for axis, n in enumerate(shape[:-1]):
-            self.register_buffer(f"basis{axis}", cosine_basis(n), persistent=False)
+        self.bases = Bases(cosine_basis(n) for n in shape[:-1])
 
     @abstractmethod
     def spectrum(self, grid: tuple[int, ...]) -> Tensor:
@@ -50,11 +50,6 @@ class Noise(nn.Module, ABC):
     def covariance(self, power: float = 1.0) -> SpectralCovariance:
         """A power of C."""
         return SpectralCovariance(self.variance**power, self.bases)
-
-    @property
-    def bases(self) -> list[Tensor]:
-        """Of the axes of the grid; rows are basis functions."""
-        return [self.get_buffer(f"basis{axis}") for axis in range(self.variance.ndim - 1)]
 
 
 def solve(

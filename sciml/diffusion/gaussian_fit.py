@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from sciml.data.stream import stream
 from sciml.linalg.low_rank_covariance import LowRankCovariance, fitted
-from sciml.linalg.spectral_covariance import cosine_basis, fourier_basis
+from sciml.linalg.spectral_covariance import Bases, cosine_basis, fourier_basis
 
 
 @final
@@ -49,14 +49,8 @@ class GaussianFit(nn.Module):
         self.share = fit.share
         for name in ("mean", "spectrum", "factor"):
             self.register_buffer(name, getattr(fit, name), persistent=False)
-        for axis, basis in enumerate(bases):
-            self.register_buffer(f"basis{axis}", basis, persistent=False)
+        self.bases = Bases(bases)
         self._last: tuple[float, LowRankCovariance] | None = None
-
-    @property
-    def bases(self) -> list[Tensor]:
-        """Of the axes of the grid; rows are basis functions."""
-        return [self.get_buffer(f"basis{axis}") for axis in range(self.mean.dim() - 1)]
 
     def covariance(self, sigma: float) -> LowRankCovariance:
         """Of x given x with noise of this level; with ``math.inf`` of x itself. The newest one is kept."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, Any, final
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -22,9 +22,9 @@ from sciml.average import Average
 from sciml.data.batches import Batches
 from sciml.data.dihedral import dihedral
 from sciml.data.stream import normal, stream
-from sciml.diffusion.base import Dataset, Posterior, Prior, Sampler
+from sciml.diffusion.base import Dataset, Denoised, Sampler
 from sciml.diffusion.gaussian_fit import GaussianFit
-from sciml.diffusion.preconditioner.base import Denoiser, Preconditioner
+from sciml.diffusion.preconditioner.base import Preconditioner
 from sciml.errors import ConfigError
 from sciml.parallel import check_network, check_rows, ranks
 from sciml.trained import Trained, check_slots
@@ -205,7 +205,7 @@ class Denoising(Trained):
                 with torch.no_grad():
                     test = self.split("test")[:SHOWN].cpu()
                     shape, generator = tuple(test.shape), stream("denoising/sampler", 0)
-                    drawn = self.sampler(_Unfitted(self.denoiser), shape, generator).cpu()
+                    drawn = self.sampler(Denoised(self.denoiser.mean, self.device), shape, generator).cpu()
                 fields = {"generated": drawn, "data": test}
                 columns = {name: {f"{i + 1}": x for i, x in enumerate(part)} for name, part in fields.items()}
                 found["generated"] = gallery(columns, self.dataset.names)
@@ -232,18 +232,3 @@ class Denoising(Trained):
     def cost(self) -> dict[str, int | float]:
         """Fields that training sent through the network."""
         return {"network_evaluations": self.evaluations}
-
-
-@final
-class _Unfitted(Prior):
-    """What a sampler sees of a network in training."""
-
-    def __init__(self, denoiser: Denoiser) -> None:
-        super().__init__()
-        self.denoiser = denoiser
-
-    def forward(self, x_t: Tensor, sigma: float) -> Posterior:
-        return Posterior(self.denoiser.mean(x_t, sigma), None)
-
-    def sample(self, n: int, generator: torch.Generator) -> Tensor:
-        raise NotImplementedError("a network in training has no samples of its own")

@@ -1,4 +1,4 @@
-r"""A covariance held as a matrix :math:`\Sigma = L L^T`, for small problems and as an oracle."""
+r"""Covariances of matrices, :math:`L L^T` or :math:`V\,\mathrm{diag}(v)\,V^T`: for small problems, and as oracles."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import final
 import torch
 from torch import Tensor
 
-from sciml.linalg.covariance import FactoredCovariance
+from sciml.linalg.covariance import FactoredCovariance, ModalCovariance, Modes
 
 
 @final
@@ -36,3 +36,37 @@ class DenseCovariance(FactoredCovariance):
 
     def variance(self) -> Tensor:
         return self._matrix.diagonal().reshape(self._shape)
+
+
+@final
+class DenseModes(Modes):
+    """Args:
+    vectors: The modes as columns, ``(d, modes)``.
+    shape: Of one field, with d entries.
+    """
+
+    def __init__(self, vectors: Tensor, shape: tuple[int, ...]) -> None:
+        self.vectors, self.shape = vectors, tuple(shape)
+
+    def analyse(self, x: Tensor) -> Tensor:
+        return x.flatten(1) @ self.vectors
+
+    def synthesise(self, z: Tensor) -> Tensor:
+        return (z @ self.vectors.T).reshape(-1, *self.shape)
+
+
+@final
+class EigenCovariance(ModalCovariance):
+    """Args:
+    modes: All eigenvectors.
+    weight: Eigenvalues ``(d,)``, not negative.
+    """
+
+    def __init__(self, modes: DenseModes, weight: Tensor) -> None:
+        self.modes, self.weight, self._dense = modes, weight, modes
+
+    def root(self, z: Tensor) -> Tensor:
+        return self.modes.synthesise(z.flatten(1) * self.weight.sqrt())
+
+    def variance(self) -> Tensor:
+        return (self._dense.vectors.square() @ self.weight).reshape(self._dense.shape)

@@ -25,7 +25,7 @@ how channels depend on each other.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 from typing import NamedTuple, final
 
@@ -54,13 +54,13 @@ class LowRankCovariance(FactoredCovariance):
         ValueError: A variance is not positive, or the shapes do not go together.
     """
 
-    def __init__(self, spectrum: Tensor, factor: Tensor, bases: Sequence[Tensor]) -> None:
+    def __init__(self, spectrum: Tensor, factor: Tensor, bases: Iterable[Tensor]) -> None:
         if factor.shape[1:] != spectrum.shape:
             raise ValueError(f"factor is {tuple(factor.shape)}, expected (r, {', '.join(map(str, spectrum.shape))})")
         if not bool((spectrum > 0).all()):
             raise ValueError("every variance of a low-rank covariance must be positive")
         self.spectrum, self.factor, self.bases = spectrum, factor, list(bases)
-        self._back = [basis.T for basis in bases]
+        self._back = [basis.T for basis in self.bases]
         self._d, self._f = spectrum.flatten(), factor.flatten(1)
 
     def posterior(self, sigma: float) -> LowRankCovariance:

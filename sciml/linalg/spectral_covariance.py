@@ -8,11 +8,11 @@ with Neumann conditions are of this kind, in the cosine basis.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator
 from typing import final
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from sciml.linalg.covariance import FactoredCovariance
 
@@ -45,11 +45,28 @@ def fourier_basis(n: int) -> Tensor:
     return torch.cat([torch.full((1, n), 1 / math.sqrt(n), dtype=torch.float64), pairs])
 
 
-def transform(x: Tensor, bases: Sequence[Tensor]) -> Tensor:
+def transform(x: Tensor, bases: Iterable[Tensor]) -> Tensor:
     """Multiply axis ``1 + a`` of ``x`` ``(batch, *shape)`` by ``bases[a]`` for every a."""
     for axis, basis in enumerate(bases, start=1):
         x = (x.movedim(axis, -1) @ basis.T).movedim(-1, axis)
     return x
+
+
+@final
+class Bases(nn.Module):
+    """Of the axes of a grid, as parts of a module: they move with it, and are in no checkpoint.
+
+    Args:
+        bases: One orthonormal matrix for each axis, rows are basis functions.
+    """
+
+    def __init__(self, bases: Iterable[Tensor]) -> None:
+        super().__init__()
+        for axis, basis in enumerate(bases):
+            self.register_buffer(f"axis{axis}", basis, persistent=False)
+
+    def __iter__(self) -> Iterator[Tensor]:
+        return self.buffers()
 
 
 @final
@@ -63,11 +80,11 @@ class SpectralCovariance(FactoredCovariance):
         ValueError: A variance is not positive.
     """
 
-    def __init__(self, variance: Tensor, bases: Sequence[Tensor]) -> None:
+    def __init__(self, variance: Tensor, bases: Iterable[Tensor]) -> None:
         if not bool((variance > 0).all()):
             raise ValueError("every variance of a spectral covariance must be positive")
         self._variance, self._bases = variance, list(bases)
-        self._back = [basis.T for basis in bases]
+        self._back = [basis.T for basis in self._bases]
 
     def matvec(self, x: Tensor) -> Tensor:
         return transform(transform(x, self._bases) * self._variance, self._back)

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from sciml.data.stream import stream
 from sciml.diffusion.base import Dataset, Prior
-from sciml.errors import ConfigError
+from sciml.diffusion.dataset.sizes import sizes
 
 
 @final
@@ -29,10 +29,7 @@ class Drawn(Dataset):
     def __init__(
         self, *, prior: Prior, n_train: int = 2000, n_val: int = 200, n_test: int = 200, seed: int = 0
     ) -> None:
-        self.counts = {"train": n_train, "val": n_val, "test": n_test}
-        for name, value in self.counts.items():
-            if value < 1:
-                raise ConfigError(f"dataset.n_{name} is {value}; it must be at least 1")
+        self.counts = sizes(n_train=n_train, n_val=n_val, n_test=n_test)
         self.prior, self.seed = prior, seed
         self.shape = tuple(prior.sample(1, stream("drawn/shape", 0)).shape[1:])
         self.names = tuple(f"x{i}" for i in range(self.shape[-1])) if self.shape[-1] > 1 else ("x",)

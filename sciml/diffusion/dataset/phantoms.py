@@ -19,6 +19,7 @@ from torch import Generator, Tensor
 from sciml.data.ellipses import Ellipses, pixels
 from sciml.data.stream import stream
 from sciml.diffusion.base import Dataset
+from sciml.diffusion.dataset.sizes import sizes
 from sciml.errors import ConfigError
 
 _CHUNK = 64  # phantoms drawn at once
@@ -56,10 +57,7 @@ class Phantoms(Dataset):
         for name, value, least in (("points", points, 2), ("inner", inner, 0)):
             if value < least:
                 raise ConfigError(f"dataset.{name} is {value}; it must be at least {least}")
-        self.counts = {"train": n_train, "val": n_val, "test": n_test}
-        for name, value in self.counts.items():
-            if value < 1:
-                raise ConfigError(f"dataset.n_{name} is {value}; it must be at least 1")
+        self.counts = sizes(n_train=n_train, n_val=n_val, n_test=n_test)
         self.shape = (points, points, 1)
         self.points, self.inner, self.seed = points, inner, seed
 

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from sciml.data.hdf5 import opened
 from sciml.diffusion.base import Dataset
+from sciml.diffusion.dataset.sizes import sizes
 from sciml.errors import ConfigError
 from sciml.simulation.base import Simulation
 from sciml.simulation.ready import ready
@@ -47,10 +48,7 @@ class Simulated(Dataset):
         n_test: int = 200,
         seed: int = 0,
     ) -> None:
-        self.counts = {"train": n_train, "val": n_val, "test": n_test}
-        for name, count in self.counts.items():
-            if count < 1:
-                raise ConfigError(f"dataset.n_{name} is {count}; it must be at least 1")
+        self.counts = sizes(n_train=n_train, n_val=n_val, n_test=n_test)
         if seed < 0:
             raise ConfigError(f"dataset.seed is {seed}; it must not be negative")
         if scale <= 0:

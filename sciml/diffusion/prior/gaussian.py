@@ -27,7 +27,7 @@ from sciml.data.stream import normal
 from sciml.diffusion.base import ExactPosterior, LinearMeasurement, Measurement, Posterior, Prior
 from sciml.diffusion.coloured import Noise
 from sciml.diffusion.conditioning import GaussianPosterior
-from sciml.linalg.spectral_covariance import SpectralCovariance, cosine_basis, transform
+from sciml.linalg.spectral_covariance import Bases, SpectralCovariance, cosine_basis, transform
 
 
 @final
@@ -67,33 +67,28 @@ class Gaussian(Prior):
         variance = (variance * std**2 / variance.mean()).unsqueeze(-1).expand(tuple(shape)).contiguous()
         self.register_buffer("variance", variance)
         self.register_buffer("mean", torch.tensor(mean, dtype=torch.float64))
-        for axis, n in enumerate(grid):
-            self.register_buffer(f"basis{axis}", cosine_basis(n), persistent=False)
-
-    @property
-    def _bases(self) -> list[Tensor]:
-        return [self.get_buffer(f"basis{axis}") for axis in range(self.variance.ndim - 1)]
+        self.bases = Bases(cosine_basis(n) for n in grid)
 
     def forward(self, x_t: Tensor, sigma: float) -> Posterior:
         if math.isinf(sigma):
-            return Posterior(self.mean.expand(x_t.shape), SpectralCovariance(self.variance, self._bases))
+            return Posterior(self.mean.expand(x_t.shape), SpectralCovariance(self.variance, self.bases))
         added = sigma**2 if self.noise is None else sigma**2 * self.noise.variance
         gain = self.variance / (self.variance + added)
-        back = [basis.T for basis in self._bases]
-        mean = self.mean + transform(transform(x_t - self.mean, self._bases) * gain, back)
-        return Posterior(mean, SpectralCovariance(added * gain, self._bases))
+        back = [basis.T for basis in self.bases]
+        mean = self.mean + transform(transform(x_t - self.mean, self.bases) * gain, back)
+        return Posterior(mean, SpectralCovariance(added * gain, self.bases))
 
     def log_density(self, x: Tensor, sigma: float = 0.0) -> Tensor:
         variance = self.variance + (sigma**2 if self.noise is None else sigma**2 * self.noise.variance)
-        square = transform(x - self.mean, self._bases).square() / variance
+        square = transform(x - self.mean, self.bases).square() / variance
         return -(square + (2 * math.pi * variance).log()).flatten(1).sum(1) / 2
 
     def exact(self, measurement: Measurement, y: Tensor) -> ExactPosterior | None:
         if not isinstance(measurement, LinearMeasurement):
             return None
         mean = self.mean.expand(len(y), *self.variance.shape)
-        return GaussianPosterior(mean, SpectralCovariance(self.variance, self._bases), measurement, y)
+        return GaussianPosterior(mean, SpectralCovariance(self.variance, self.bases), measurement, y)
 
     def sample(self, n: int, generator: Generator) -> Tensor:
         z = normal((n, *self.variance.shape), generator, self.variance)
-        return self.mean + SpectralCovariance(self.variance, self._bases).root(z)
+        return self.mean + SpectralCovariance(self.variance, self.bases).root(z)

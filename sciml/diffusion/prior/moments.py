@@ -18,7 +18,7 @@ from sciml.data.stream import normal, stream
 from sciml.diffusion.base import ExactPosterior, LinearMeasurement, Measurement, Posterior, Prior
 from sciml.diffusion.conditioning import GaussianPosterior
 from sciml.errors import ConfigError
-from sciml.linalg.covariance import FactoredCovariance
+from sciml.linalg.dense_covariance import DenseModes, EigenCovariance
 
 
 @final
@@ -46,6 +46,7 @@ class Moments(Prior):
         self.register_buffer("mean", mean)
         self.register_buffer("values", values.clamp_min(0))
         self.register_buffer("vectors", vectors)
+        self._modes: DenseModes | None = None  # one object for all noise levels, so that what is known of it is kept
 
     def forward(self, x_t: Tensor, sigma: float) -> Posterior:
         if math.isinf(sigma):
@@ -54,8 +55,10 @@ class Moments(Prior):
         mean = self.mean + self._covariance(gain).matvec(x_t - self.mean)
         return Posterior(mean, self._covariance(sigma**2 * gain))
 
-    def _covariance(self, values: Tensor) -> _Diagonalised:
-        return _Diagonalised(values, self.vectors, tuple(self.mean.shape))
+    def _covariance(self, values: Tensor) -> EigenCovariance:
+        if self._modes is None or self._modes.vectors is not self.vectors:  # the module may have moved
+            self._modes = DenseModes(self.vectors, tuple(self.mean.shape))
+        return EigenCovariance(self._modes, values)
 
     def log_density(self, x: Tensor, sigma: float = 0.0) -> Tensor | None:
         variance = self.values + sigma**2
@@ -86,20 +89,3 @@ def _estimated(x: Tensor) -> tuple[Tensor, Tensor]:
     """The same from examples ``(n, *grid, channels)``."""
     d = x[0].numel()
     return x.mean(0), torch.cov(x.flatten(1).T).reshape(d, d)
-
-
-@final
-class _Diagonalised(FactoredCovariance):
-    """A covariance in its own basis, the columns of ``vectors``."""
-
-    def __init__(self, values: Tensor, vectors: Tensor, shape: tuple[int, ...]) -> None:
-        self._values, self._vectors, self._shape = values, vectors, shape
-
-    def matvec(self, x: Tensor) -> Tensor:
-        return (x.flatten(1) @ self._vectors * self._values @ self._vectors.T).reshape(x.shape)
-
-    def root(self, z: Tensor) -> Tensor:
-        return (z.flatten(1) * self._values.sqrt() @ self._vectors.T).reshape(z.shape)
-
-    def variance(self) -> Tensor:
-        return (self._vectors.square() @ self._values).reshape(self._shape)

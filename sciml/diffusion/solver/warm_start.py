@@ -22,10 +22,9 @@ from typing import final
 import torch
 from torch import Generator, Tensor
 
-from sciml.diffusion.base import Guidance, Measurement, Prior, Sampler, Solver
+from sciml.diffusion.base import Denoised, Guidance, Measurement, Prior, Sampler, Solver
 from sciml.diffusion.conditioning import GaussianPosterior
 from sciml.diffusion.linear import linear
-from sciml.diffusion.solver.guided import Conditional
 from sciml.errors import RunError
 from sciml.linalg.covariance import FactoredCovariance
 
@@ -58,4 +57,4 @@ class WarmStart(Solver):
             """With the draw as the origin, so that the sampler starts at pure noise."""
             return denoise(x + begin, sigma) - begin
 
-        return begin + self.sampler(Conditional(prior, around), shape, generator)
+        return begin + self.sampler(Denoised(around, prior.device), shape, generator)

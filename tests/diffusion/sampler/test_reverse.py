@@ -135,7 +135,7 @@ def test_the_flow_is_exact_up_to_the_tolerances(sde: SDE) -> None:
     # Down to t_min exactly, then the denoiser: that is what the sampler says it does.
     x, sigma = sde.to_levels(sde.prior_std * z, 1.0)
     low = sde.sigma(sde.t_min)
-    basis, variance = prior.basis0, prior.variance
+    (basis,), variance = prior.bases, prior.variance
     centred = torch.einsum("kn,bnc->bkc", basis, x - 0.3)
     at_end = torch.einsum("kn,bkc->bnc", basis, centred * ((variance + low**2) / (variance + sigma**2)).sqrt()) + 0.3
     exact = prior.posterior(at_end, low).mean
