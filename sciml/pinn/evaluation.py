@@ -20,6 +20,12 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
+# Held-out residual (mean square) over the training residual at the end above which a row carries a warning.
+# A network that solves the equation between its points stays near 1 (below 1 where the points gather at large
+# residuals); one that meets it at its points only reaches hundreds.
+ALARM = 10.0
+
+
 def grid(problem: Problem) -> Tensor:
     """The evaluation grid as points (n, d), float64, the last axis fastest."""
     return torch.cartesian_prod(*problem.axes.values()).reshape(-1, problem.in_features)
@@ -106,6 +112,29 @@ def errors(problem: Problem, jet: Jet, like: Tensor, *, n: int) -> dict[str, flo
         "max_error": max_error(prediction, reference),
         "residual": float(residual.double().square().mean().sqrt()),
     }
+
+
+def propagation_failure(problem: Problem, jet: Jet, trained: Tensor, unseen: Tensor) -> list[str]:
+    """A warning if the network meets the equation at its training points only; else nothing.
+
+    Args:
+        problem: What was to be solved.
+        jet: The solution.
+        trained: The interior points (n, d) that the last step was taken at.
+        unseen: Interior points (m, d) that were never trained on.
+    """
+    interior = problem.interior
+    with torch.no_grad():
+        at_trained, at_unseen = (
+            float(problem.residuals(jet, {interior: x})[interior].square().mean()) for x in (trained, unseen)
+        )
+    if at_unseen <= ALARM * at_trained:
+        return []
+    message = (
+        f"PROPAGATION FAILURE LIKELY: the interior residual (mean square) is {at_unseen:.2g} on held-out points and "
+        f"{at_trained:.2g} on the training points; more points, or a collocation that moves them, would help"
+    )
+    return [message]
 
 
 def solution_figures(problem: Problem, jet: Jet, like: Tensor, points: Tensor | None = None) -> dict[str, Figure]:

@@ -20,23 +20,19 @@ from sciml.data.stream import stream
 from sciml.errors import ConfigError
 from sciml.loop import step_with
 from sciml.optimizer.base import ObjectiveOptimizer
-from sciml.parallel import check_network, check_rows, ranks
+from sciml.parallel import ranks
 from sciml.pinn.base import Collocation, Points, Problem, Weighting
 from sciml.pinn.compiled import CompiledStep, Mode, magnitude_of
-from sciml.pinn.evaluation import check_derivatives, errors, solution_figures
+from sciml.pinn.evaluation import check_derivatives, errors, propagation_failure, solution_figures
 from sciml.pinn.jet import Jet
 from sciml.pinn.objective import PinnObjective
+from sciml.pinn.sharing import check_parts, check_points, shared_terms
 from sciml.trained import Trained
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 Terms = dict[str, Tensor]
-
-# Held-out residual (mean square) over the training residual at the end above which a row carries a warning.
-# A network that solves the equation between its points stays near 1 (below 1 where the points gather at large
-# residuals); one that meets it at its points only reaches hundreds.
-ALARM = 10.0
 
 
 class Pinn(Trained):
@@ -155,7 +151,8 @@ class Pinn(Trained):
         if ranks().size == 1:
             terms, magnitude = self.terms()
         else:
-            terms, magnitude = self._shared(self.points)
+            terms, magnitude, evaluations = shared_terms(self.problem, self.jet, self.points)
+            self._evaluations = self._evaluations + evaluations  # read when needed: a GPU is not waited for
         self._move(magnitude)
         self.backward_passes += 1
         return self.weigh(terms), terms
@@ -255,32 +252,9 @@ class Pinn(Trained):
         optimizer.step()
         return self.weigh(terms).detach(), terms
 
-    def _shared(self, points: Points) -> tuple[dict[str, Tensor], Tensor]:
-        """Terms and interior magnitudes of all points, of which this rank evaluates its share: one exchange."""
-        group, before = ranks(), self.jet.evaluations
-        residuals = self.problem.residuals(self.jet, {name: group.share(x) for name, x in points.items()})
-        # The mean over all points, as the sum over the ranks of what each share adds to it.
-        added = [r.square().mean() * (len(r) / len(points[name])) for name, r in residuals.items()]
-        magnitude = magnitude_of(residuals[self.problem.interior].detach())
-        own = [*added, added[0].new_tensor(self.jet.evaluations - before)]
-        everywhere = group.spread(magnitude, len(points[self.problem.interior]))
-        total = group.total(torch.cat([torch.stack(own), everywhere]))
-        self.jet.evaluations = before
-        self._evaluations = self._evaluations + total[len(added)].detach()  # read when needed: a GPU is not waited for
-        return dict(zip(residuals, total[: len(added)], strict=True)), total[len(own) :].detach()
-
     def check_shares(self, size: int) -> None:
-        chosen, rule = getattr(self.optimizer, "func", self.optimizer), self.weighting
-        alone = {
-            chosen: isinstance(chosen, type) and issubclass(chosen, ObjectiveOptimizer | torch.optim.LBFGS),
-            type(rule): isinstance(rule, Direction) or rule.pointwise or rule.every is not None,
-            type(self.collocation): type(self.collocation).gate is not Collocation.gate,
-        }
-        for who, needed in alone.items():
-            if needed:
-                raise ConfigError(f"{who.__name__} does not work on several processes; set trainer.devices=1")
-        check_rows({f"condition '{name}'": len(x) for name, x in self.points.items()}, size)
-        check_network(self.network)
+        check_parts(self.optimizer, self.weighting, self.collocation)
+        check_points(self.points, self.network, size)
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any, **kwargs: Any) -> None:
         # A collocation that adds points has more of them in the checkpoint than a run begins with.
@@ -335,7 +309,10 @@ class Pinn(Trained):
         self._objective.version = self._version
 
     def on_fit_end(self) -> None:
-        self._alarms = self._check_generalisation()
+        interior = self.problem.interior
+        # Points that moved after the last step are no training points: no step was taken at them.
+        points = self.points[interior] if self._trained_on is None else self._trained_on
+        self._alarms = propagation_failure(self.problem, self._jet(), points, self.held_out[interior])
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["pinn"] = {
@@ -367,20 +344,3 @@ class Pinn(Trained):
     @property
     def _like(self) -> Tensor:
         return self.held_out[self.problem.interior]
-
-    def _check_generalisation(self) -> list[str]:
-        interior, jet = self.problem.interior, self._jet()
-        # Points that moved after the last step are no training points: no step was taken at them.
-        points = self.points[interior] if self._trained_on is None else self._trained_on
-        with torch.no_grad():
-            trained, unseen = (
-                float(self.problem.residuals(jet, {interior: x})[interior].square().mean())
-                for x in (points, self.held_out[interior])
-            )
-        if unseen <= ALARM * trained:
-            return []
-        message = (
-            f"PROPAGATION FAILURE LIKELY: the interior residual (mean square) is {unseen:.2g} on held-out points and "
-            f"{trained:.2g} on the training points; more points, or a collocation that moves them, would help"
-        )
-        return [message]
