@@ -116,6 +116,10 @@ class Task(nn.Module, ABC):
         """Gradient of each training loss, ``(n_train, d)`` in float64, columns as in :meth:`jacobian`."""
         return _jacobian(self.losses, params)
 
+    def against_gradients(self, params: Params, vectors: Tensor) -> Tensor:
+        """Inner products of vectors ``(k, d)`` in float64 with the gradient of each training loss, ``(k, n_train)``."""
+        return vectors @ self.gradients(params).T
+
     def query_gradients(self, params: Params) -> Tensor:
         """Gradient of each measurement, ``(n_query, d)`` in float64, columns as in :meth:`jacobian`."""
         return _jacobian(self.measure, params)
@@ -187,7 +191,15 @@ class NetworkTask(Task):
             yield self._rows(params, x, self.likelihood.factors).movedim(0, 1).flatten(0, 1)
 
     def gradients(self, params: Params) -> Tensor:
-        return self._rows(params, self.x, lambda z: loss_gradient(self.likelihood, z, self.y)[None])[0]
+        return torch.cat(list(self._gradients(params)))
+
+    def against_gradients(self, params: Params, vectors: Tensor) -> Tensor:
+        return torch.cat([vectors @ part.T for part in self._gradients(params)], dim=1)
+
+    def _gradients(self, params: Params) -> Iterator[Tensor]:
+        """Those of some examples at a time."""
+        for x, y in zip(self.x.split(BLOCK), self.y.split(BLOCK), strict=True):
+            yield self._rows(params, x, lambda z, y=y: loss_gradient(self.likelihood, z, y)[None])[0]
 
     def query_gradients(self, params: Params) -> Tensor:
         if not self.asks_losses:

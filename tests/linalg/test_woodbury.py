@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from sciml.linalg import woodbury
-from sciml.linalg.woodbury import BlockWoodbury, Woodbury
+from sciml.linalg.woodbury import BlockWoodbury, Woodbury, add_moments
 
 SIZES = {"few rows": (5, 13), "many rows": (13, 5), "square": (6, 6)}
 
@@ -16,6 +16,7 @@ SIZES = {"few rows": (5, 13), "many rows": (13, 5), "square": (6, 6)}
 def several_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(woodbury, "CHUNK", 20)
     monkeypatch.setattr(woodbury, "CACHED", 30)
+    monkeypatch.setattr(woodbury, "STRIPE", 2)
 
 
 def normal(*shape: int, seed: int = 0, dtype: torch.dtype = torch.float64) -> Tensor:
@@ -114,3 +115,17 @@ def test_what_cannot_be_inverted_is_refused() -> None:
         Woodbury(rows / 0, 1).solve(rows)
     with pytest.raises(ValueError, match=r"damping 1e-30 is below the rounding errors"):
         Woodbury(torch.ones(3, 4), 1e-30).solve(torch.ones(4))
+
+
+def test_moments_stand_for_rows_that_nobody_holds() -> None:
+    rows, (u, v) = normal(13, 5), (normal(4, 5, seed=2), normal(3, 5, seed=1))
+    moments = torch.zeros(5, 5, dtype=torch.float64)
+    for part in rows.split(4):
+        add_moments(moments, part)
+    torch.testing.assert_close(moments, rows.T @ rows)
+    inverse, matrix = Woodbury.of_moments(moments, 0.3, scale=2.0), dense(rows, 0.3, 2.0)
+    torch.testing.assert_close(inverse.solve(v), v @ matrix)
+    torch.testing.assert_close(inverse.quadratic(u, v), u @ matrix @ v.T)
+    torch.testing.assert_close(inverse.diagonal(), matrix.diagonal())
+    with pytest.raises(ValueError, match=r"moments must be \(d, d\)"):
+        Woodbury.of_moments(rows, 0.3)

@@ -4,8 +4,9 @@ r"""Influence with the exact generalised Gauss-Newton matrix (GGN), solved by co
 
 Koh and Liang (2017), *Understanding Black-box Predictions via Influence Functions*, section 3, with the GGN for the
 Hessian. Hestenes and Stiefel (1952), all queries at once; a query that has reached the tolerance stays. Only products
-with the matrix are needed (:mod:`sciml.influence.ggn_product`); what takes memory are the gradients of all examples in
-float64, which :mod:`sciml.influence.attributor.ekfac` never forms.
+with the matrix are needed (:mod:`sciml.influence.ggn_product`), and of a network the gradients of some examples at a
+time: what takes memory are some vectors of the size of the parameters for each query. What takes time is the number of
+products, for which :mod:`sciml.influence.attributor.ggn` is quicker as long as its matrix fits.
 """
 
 from __future__ import annotations
@@ -63,7 +64,7 @@ class CG(Attributor):
                 self.max_steps,
                 self.tolerance,
             )
-        return solved @ task.gradients(params).T
+        return task.against_gradients(params, solved)
 
     def solve(self, apply: Product, b: Tensor) -> tuple[Tensor, float]:
         """Solutions ``(k, d)`` for right-hand sides ``(k, d)``, and the largest relative residual.

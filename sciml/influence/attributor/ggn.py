@@ -45,10 +45,10 @@ class GGN(Attributor):
 
     def __call__(self, task: Task, params: Params) -> Tensor:
         size = sum(p.numel() for p in params.values())
-        needed = 8e-9 * size * (task.n_train + task.n_query)
+        needed = 8e-9 * size * (min(size, task.n_train) + task.n_query)
         if needed > self.memory:
             raise RunError(
-                f"attributor ggn: gradients of {task.n_train} + {task.n_query} examples for {size} parameters take"
+                f"attributor ggn: the matrix and the gradients of {task.n_query} queries for {size} parameters take"
                 f" {needed:.1f} GB and more; choose influence/attributor=ekfac, or raise influence.attributor.memory"
             )
         rows, moments = gathered(task.blocks(params), size)
@@ -56,8 +56,10 @@ class GGN(Attributor):
         damping = task.decay + self.damping * trace / size
         if damping <= 0:
             raise RunError("attributor ggn: the task has no decay, so influence.attributor.damping must be positive")
+        query = task.query_gradients(params)
         try:
-            inverse = Woodbury(rows, damping) if moments is None else Woodbury.of_moments(moments, damping)
-            return inverse.quadratic(task.query_gradients(params), task.gradients(params))
+            if moments is None:
+                return Woodbury(rows, damping).quadratic(query, task.gradients(params))
+            return task.against_gradients(params, Woodbury.of_moments(moments, damping).solve(query))
         except ValueError as error:
             raise RunError(f"attributor ggn: {error}") from error

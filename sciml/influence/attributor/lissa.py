@@ -79,7 +79,7 @@ class LiSSA(Attributor):
                 f"attributor lissa: the series diverges at scale {scale:.3g}; raise influence.attributor.scale or"
                 " batch_size"
             )
-        return (total / self.repeats) @ task.gradients(params).T
+        return task.against_gradients(params, total / self.repeats)
 
     def _term(self, task: Task, params: Params, whole: Product, generator: Generator) -> Product:
         if not (isinstance(task, NetworkTask) and task.forward_mode) or not 0 < self.batch_size < task.n_train:

@@ -267,3 +267,15 @@ def test_a_loss_for_each_token_counts_each_token_that_is_not_padding() -> None:
     assert own is not None
     torch.testing.assert_close(own.spectrum, basis.spectrum)
     torch.testing.assert_close(found, naive(task, params), rtol=1e-6, atol=1e-9)
+
+
+@pytest.mark.parametrize("attributor", [EKFAC(), EKFAC(query_rank=2), EKFAC(rank=2, rescore=2)])
+def test_measurements_that_are_no_losses_have_whole_gradients(
+    attributor: EKFAC, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same queries as before, only that the task does not say that they are losses."""
+    task = pooled()
+    params = parameters(task)
+    expected = EKFAC(query_rank=attributor.query_rank)(task, params)
+    monkeypatch.setattr(type(task), "asks_losses", False)
+    torch.testing.assert_close(attributor(task, params), expected, rtol=1e-6, atol=1e-9)

@@ -9,7 +9,9 @@ from sciml.errors import ConfigError, RunError
 from sciml.influence.attributor.exact_hessian import ExactHessian
 from sciml.influence.attributor.ggn import GGN
 from sciml.influence.base import Task
+from sciml.influence.rows import gathered
 from sciml.influence.task.ridge import Ridge
+from sciml.linalg.woodbury import Woodbury
 
 
 def test_for_a_linear_model_with_squared_loss_it_is_the_exact_influence() -> None:
@@ -33,6 +35,25 @@ def test_rows_are_a_root_of_the_second_derivative_of_the_loss_between_jacobians(
     expected = task.query_gradients(params) @ torch.linalg.solve(matrix, task.gradients(params).T)
     torch.testing.assert_close(GGN()(task, params), expected)
     assert len(layers_of(task)) == 2
+
+
+@pytest.mark.parametrize("squared", [True, False])
+def test_by_parameters_it_is_what_it_is_by_rows(squared: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """60 rows and 26 parameters, in blocks; the other side is taken where the rows' Gram matrix is given."""
+    torch.manual_seed(3)
+    monkeypatch.setattr("sciml.influence.base.BLOCK", 7)
+    task = given(mlp(3, 4, 2), 2, 3, n=30, squared=squared)
+    params = parameters(task)
+    rows = task.jacobian(params)
+    kept, moments = gathered(task.blocks(params), rows.shape[1])
+    assert moments is not None
+    assert len(kept) == 0
+    assert gathered(task.blocks(params), 60)[1] is None
+    torch.testing.assert_close(gathered(task.blocks(params), 60)[0], rows)
+    damping = task.decay + 0.1 * float(rows.square().sum()) / rows.shape[1]
+    dual = Woodbury(rows, damping, gram=rows @ rows.T)
+    expected = dual.quadratic(task.query_gradients(params), task.gradients(params))
+    torch.testing.assert_close(GGN()(task, params), expected, rtol=1e-9, atol=1e-12)
 
 
 def test_gradients_of_a_network_are_those_of_any_task() -> None:
