@@ -212,6 +212,14 @@ class Augmentation(ABC):
             ConfigError: The grid does not have the symmetry.
         """
 
+    def averaged(self, start: Callable[[], FieldMap]) -> FieldMap:
+        """What predicts in validation and tests, for one batch of trajectories.
+
+        Args:
+            start: Gives the network's own predictor, which may remember what it has seen.
+        """
+        return start()
+
 
 def check_states(dataset: Dataset, who: str) -> None:
     """Refuse inputs that do not end in a state.

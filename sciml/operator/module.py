@@ -20,7 +20,7 @@ from sciml.data.batches import Batches
 from sciml.data.normalizer import Normalizer
 from sciml.data.stream import stream
 from sciml.errors import ConfigError
-from sciml.operator.base import Augmentation, Dataset, Loss, Rollout, Split
+from sciml.operator.base import Augmentation, Dataset, FieldMap, Loss, Rollout, Split
 from sciml.operator.evaluation import Scores, error_figures, evaluate, field_figure, metrics
 from sciml.operator.stepper.base import Stepper
 from sciml.parallel import check_network, check_rows, ranks
@@ -143,6 +143,10 @@ class Operator(Trained):
         self.average.follow(built["optimizer"] if isinstance(built, dict) else built)
         return built
 
+    def predictor(self) -> FieldMap:
+        """What is validated and tested, for one batch of trajectories."""
+        return self.augmentation.averaged(self.stepper.start) if self.augmentation else self.stepper.start()
+
     def held_out_metrics(self) -> dict[str, Tensor]:
         return {"val/loss": self.held_out_loss()}
 
@@ -153,7 +157,7 @@ class Operator(Trained):
         val = self.split("val")
         with torch.no_grad(), self.average.applied():
             for u, target in val.batches(self.batch_size, self.device):
-                total += self.loss(self.rollout(self.stepper.start(), u, val.steps), target) * (len(u) / val.n)
+                total += self.loss(self.rollout(self.predictor(), u, val.steps), target) * (len(u) / val.n)
         self.train()
         return total
 
@@ -164,7 +168,7 @@ class Operator(Trained):
 
     def _tested(self, name: str) -> Scores:
         split = self.split(name)
-        return evaluate(self.stepper.start, self.rollout, self.dataset, split, self.batch_size, self.device)
+        return evaluate(self.predictor, self.rollout, self.dataset, split, self.batch_size, self.device)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         states = {name: generator.get_state() for name, generator in self._streams.items() if name != "batches"}
@@ -191,7 +195,7 @@ class Operator(Trained):
         split = self.split("test")
         u, target = split.take(slice(0, 1), self.device)
         with torch.no_grad(), self.average.applied():
-            prediction = self.rollout(self.stepper.start(), u, split.steps)
+            prediction = self.rollout(self.predictor(), u, split.steps)
         return {
             **error_figures(self._scores),
             "example": field_figure(u[0], prediction[0, -1], target[0, -1]),

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from hydra.utils import instantiate
 from lightning.pytorch import LightningModule, Trainer, seed_everything
 
 from sciml.errors import ConfigError
+from sciml.operator.base import Augmentation, FieldMap, Fields
 from sciml.operator.module import Operator
 
 
@@ -55,6 +57,22 @@ def test_the_baseline_experiment_reaches_rounding_error_also_on_a_finer_grid() -
         assert found[name] < 1e-4
     assert module.cost() == {"network_evaluations": 500 * 32}
     assert set(module.figures()) == {"error_of_examples", "error_by_step", "example"}
+
+
+def test_an_augmentation_says_what_is_validated_and_tested() -> None:
+    class Zero(Augmentation):
+        numbers = 1
+
+        def __call__(self, fields: Fields, uniform: torch.Tensor) -> Fields:
+            return fields
+
+        def averaged(self, start: Callable[[], FieldMap]) -> FieldMap:
+            return torch.zeros_like
+
+    module = small("operator/loss=rel_l2")
+    module.augmentation = Zero()
+    assert metrics(module)["rel_l2"] == pytest.approx(1.0)
+    assert float(module.held_out_loss()) == pytest.approx(1.0)
 
 
 def test_a_resumed_run_is_bit_identical_to_an_uninterrupted_one(tmp_path: Path) -> None:

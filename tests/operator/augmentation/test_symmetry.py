@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+from itertools import product
+
 import pytest
 import torch
 
 from sciml.errors import ConfigError
 from sciml.operator.augmentation.symmetry import D4, Shift
-from sciml.operator.base import Fields
+from sciml.operator.base import FieldMap, Fields
 
 
 def laplacian(u: torch.Tensor, closed: bool) -> torch.Tensor:
@@ -26,6 +28,40 @@ def test_all_eight_symmetries_occur_and_commute_with_the_laplacian(closed: bool)
     assert len(moved.input.flatten(1).unique(dim=0)) == 8
     if closed:  # the point 0 stays where it is
         assert (moved.input[:, 0, 0] == u[:, 0, 0]).all()
+
+
+@pytest.mark.parametrize("closed", [True, False])
+def test_averaged_predictions_have_the_symmetry_and_are_those_of_a_network_that_has_it(closed: bool) -> None:
+    torch.manual_seed(0)
+    symmetry, u = D4((closed, closed), average=True), torch.randn(2, 5, 5, 1, dtype=torch.float64)
+    weight = torch.randn(5, 5, 1, dtype=torch.float64)
+    predict = symmetry.averaged(lambda: lambda v: v.cumsum(1) * weight)
+    images = [symmetry(Fields(u, u[:, None]), torch.tensor([bits] * 2)).input for bits in product((0.1, 0.9), repeat=3)]
+    for bits, image in zip(product((0.1, 0.9), repeat=3), images, strict=True):
+        expected = symmetry(Fields(predict(u), u[:, None]), torch.tensor([bits] * 2)).input
+        torch.testing.assert_close(predict(image), expected)
+    assert (predict(u) - u.cumsum(1) * weight).abs().max() > 0.1
+    same = symmetry.averaged(lambda: lambda v: v**2)
+    torch.testing.assert_close(same(u), u**2)
+
+
+def test_every_element_has_a_predictor_of_its_own_that_may_remember() -> None:
+    def start() -> FieldMap:
+        states: list[torch.Tensor] = []
+
+        def advance(u: torch.Tensor) -> torch.Tensor:
+            states.append(u)
+            return sum(states, torch.zeros_like(u))
+
+        return advance
+
+    u = torch.randn(2, 4, 4, 1)
+    for symmetry in (D4((True, True), average=True), D4((True, True)), Shift((True, True))):
+        predict = symmetry.averaged(start)
+        torch.testing.assert_close(predict(u), u)
+        torch.testing.assert_close(predict(2 * u), 3 * u)
+    with pytest.raises(ConfigError, match="square grid"):
+        D4((True, True), average=True).averaged(start)(torch.zeros(1, 4, 5, 1))
 
 
 def test_every_shift_occurs_and_input_and_target_move_together() -> None:
