@@ -18,13 +18,14 @@ Which run is meant: :mod:`sciml.finished`.
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, ClassVar
 
 import torch
 from lightning.pytorch import LightningModule
 from torch import Tensor, nn
 
+from sciml.average import Average
 from sciml.data import cache
 from sciml.errors import RunError
 from sciml.finished import finished
@@ -48,6 +49,13 @@ def attributed(run: str, *, family: str, which: str = "last") -> LightningModule
     """
     other = f"choose influence/task={{family}}_run, or another run ({family}_run attributes {family} runs)"
     return finished(run, family=family, which=which, other=other)
+
+
+def use_averaged(average: Average, module: nn.Module) -> None:
+    """Give a module for good the averaged weights that its run was tested with."""
+    with average.applied():
+        averaged = {name: value.clone() for name, value in module.state_dict().items()}
+    module.load_state_dict(averaged)
 
 
 class RunTask(Task):
@@ -110,6 +118,9 @@ class RunTask(Task):
             moved = theta + params[name]
             swapped[f"inner.{name}"] = torch.view_as_complex(moved) if name in self.complex else moved
         return torch.func.functional_call(self._applied, swapped, (function, *args))
+
+    def blocks(self, params: Params) -> Iterator[Tensor]:
+        yield self.rows(params).detach()
 
     @abstractmethod
     def rows(self, params: Params) -> Tensor:

@@ -54,6 +54,14 @@ def operator_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def changes_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An operator that learned the change of a state, by another loss and rollout."""
+    choices = ["operator/stepper=difference", "operator/rollout=teacher_forced", "operator/loss=mse"]
+    outputs = tmp_path_factory.mktemp("changes")
+    return make("attribution/heat", outputs, *OPERATOR, *choices, "operator.ema=0.5", "trainer.max_steps=20")
+
+
+@pytest.fixture(scope="session")
 def prior_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Of points in a plane."""
     return make("song2021scoresde/score_vp", tmp_path_factory.mktemp("prior"), *PRIOR)

@@ -42,7 +42,7 @@ from sciml.influence.denoising_loss import quantiles, scale
 from sciml.influence.drawing import scored_fields, scored_plane
 from sciml.influence.likelihood.squared import Squared
 from sciml.influence.prior_measurement.base import PriorMeasurement
-from sciml.influence.run_task import RunTask, attributed
+from sciml.influence.run_task import RunTask, attributed, use_averaged
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -100,9 +100,7 @@ class DiffusionRun(RunTask, NetworkTask):
             raise UsageError(
                 f"influence.task.run: {run} reconstructs or generates fields; choose a run that trained a denoiser"
             )
-        with module.average.applied():
-            averaged = {name: value.clone() for name, value in module.denoiser.state_dict().items()}
-        module.denoiser.load_state_dict(averaged)
+        use_averaged(module.average, module.denoiser)
         # Weights in channels-last order make layers that torch.func cannot map over examples either.
         network = module.denoiser.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
         super().__init__(network=network, decay=decay, tolerance=tolerance, max_steps=max_steps)

@@ -2,25 +2,31 @@ r"""Attribution of a neural operator: which training simulations made it as good
 
 An example is a simulation i of the training split, with its share of the mean over it that every batch estimates,
 
-.. math:: \ell_i(\theta) = \frac1N e_i, \qquad e_i = \|z_i\|, \qquad z_i = \frac{G_\theta(u_i) - v_i}{\|v_i\|},
+.. math:: \ell_i(\theta) = \frac1N L(p_i, v_i), \qquad p_i = P_\theta(u_i),
 
-the relative L2 error of the states that follow an input, as :class:`sciml.operator.module.Operator` trains it. A norm
-is convex with the curvature :math:`(I - \hat z\hat z^T)/\|z\|`, so the generalised Gauss-Newton matrix has the rows
+the run's own loss L of what its stepper and its rollout predict of the states that follow an input, as
+:class:`sciml.operator.module.Operator` trains it. Every L there is convex in the predictions, so the generalised
+Gauss-Newton matrix is :math:`\sum_i J_i^T (\nabla_p^2\ell_i) J_i` with :math:`J_i = \nabla_\theta p_i`; its rows are
+those of :math:`(\nabla_p^2\ell_i)^{1/2} J_i`, exact, one for each number that is predicted. For the relative L2 error
+:math:`e = \|p - v\|/\|v\|` and with :math:`\hat z` the direction of the error,
 
-.. math:: R_i = \frac{1}{\sqrt{N\,e_i}}\,(I - \hat z_i\hat z_i^T)\,\nabla_\theta z_i, \qquad \hat z = z/\|z\|,
+.. math:: \nabla_p^2 e = \frac{I - \hat z\hat z^T}{\|v\|^2 e} .
 
-exact, one for each number of a target. Nothing is smooth where an error is zero: a run that fits its data to rounding,
-such as a learned multiplier for each mode of a linear equation, has no influence to speak of and is refused.
+Nothing is smooth where a norm is zero: a run that fits its data to rounding, such as a learned multiplier for each mode
+of a linear equation, has no influence to speak of and is refused.
 
 The measurement of a query is the relative L2 error of a test simulation, a mean over its first ``steps`` states: 1 for
 the one-step loss, null for the whole rollout. Low is good: with a positive score the training simulation helps.
 
-Any network: gradients are taken example by example through the function itself, so that spectral weights, real pairs or
-complex, are treated as all others. The statistics of the normalisation stay those of the run.
+Any network; any loss and stepper without random numbers; rollouts whose gradient is that of their loss
+(``autoregressive``, ``teacher_forced``). Of a run with averaged weights, those. Gradients are taken example by example
+through the function itself, so that spectral weights, real pairs or complex, are treated as all others. The statistics
+of the normalisation stay those of the run.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, cast, final
 
 import torch
@@ -29,7 +35,7 @@ from torch import Tensor
 from sciml.errors import ConfigError, RunError
 from sciml.influence.base import Params
 from sciml.influence.drawing import scored_fields
-from sciml.influence.run_task import RunTask, attributed
+from sciml.influence.run_task import RunTask, attributed, use_averaged
 from sciml.metric import relative_l2_each
 
 if TYPE_CHECKING:
@@ -56,7 +62,7 @@ class OperatorRun(RunTask):
     Raises:
         UsageError: No such run, see :func:`sciml.influence.run_task.attributed`.
         ConfigError: The run's dataset has no such split, or not so many simulations or states, or the run minimised
-            something else than the relative L2 error of the states that its rollout gives.
+            something that is no sum over its training simulations.
         RunError: The run fits its training data to rounding.
     """
 
@@ -78,8 +84,9 @@ class OperatorRun(RunTask):
         max_steps: int = 1000,
     ) -> None:
         module = cast("Operator", attributed(run, family="operator"))
-        super().__init__(network=module.stepper, decay=decay, tolerance=tolerance, max_steps=max_steps)
         _check_trained_so(module)
+        use_averaged(module.average, module.stepper)
+        super().__init__(network=module.stepper, decay=decay, tolerance=tolerance, max_steps=max_steps)
         object.__setattr__(self, "run", module)  # not a part of this module: only what it is asked for
         splits = module.dataset.splits()
         if split not in splits:
@@ -97,24 +104,37 @@ class OperatorRun(RunTask):
             ("v_query", query.target[:n_query, : steps or longest]),
         ):
             self.register_buffer(name, value.to(torch.float64))
-        numbers = self.v[0].numel()
-        self.register_buffer("owner", torch.arange(self.n_train).repeat_interleave(numbers))
         with torch.no_grad():
-            smallest = float(self._errors(self._zero()).median())
+            numbers = self._compared(self.u[0], self.v[0])[0].numel()
+            predicted = self._predict(self.u, self.v.shape[1])
+            smallest = float(relative_l2_each(predicted, self.v).median())
+        self.register_buffer("owner", torch.arange(self.n_train).repeat_interleave(numbers))
         if smallest < ROUNDING:
             raise RunError(
                 f"the run {run} fits half of its training simulations to a relative error below {smallest:.0e}, which"
                 " is rounding: no example has an influence on it"
             )
 
-    def _errors(self, params: Params) -> Tensor:
-        return self.using(params, lambda: relative_l2_each(self._predict(self.u, self.v.shape[1]), self.v))
+    def _compared(self, u: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
+        """What the run's loss sees of one simulation: a prediction and its target, of one shape."""
+        seen: list[tuple[Tensor, Tensor]] = []
+
+        def loss(prediction: Tensor, target: Tensor) -> Tensor:
+            seen.append((prediction, target))
+            return prediction.new_zeros(())
+
+        # The stepper says what is compared; a generator is for steppers with random numbers, which are refused.
+        self.run.stepper.loss(u[None], v[None], self.run.rollout, loss, torch.Generator())  # type: ignore[arg-type]
+        return seen[0]
 
     def _predict(self, u: Tensor, steps: int) -> Tensor:
         return self.run.rollout(self.run.stepper.start(), u, steps)
 
     def losses(self, params: Params) -> Tensor:
-        return self._errors(params) / self.n_train
+        def one(u: Tensor, v: Tensor) -> Tensor:
+            return self.run.loss(*self._compared(u, v))
+
+        return self.using(params, torch.func.vmap(one), self.u, self.v) / self.n_train
 
     def measure(self, params: Params) -> Tensor:
         steps = self.v_query.shape[1]
@@ -123,14 +143,15 @@ class OperatorRun(RunTask):
         )
 
     def rows(self, params: Params) -> Tensor:
-        def error(params: Params, u: Tensor, v: Tensor) -> Tensor:
-            return (self.using(params, self._predict, u[None], len(v))[0] - v).flatten() / v.norm()
+        def predicted(params: Params, u: Tensor, v: Tensor) -> Tensor:
+            return self.using(params, self._compared, u, v)[0].flatten()
 
-        z, flat = self.differentiated(error, params, self.u, self.v)
-        e = z.norm(dim=1, keepdim=True)
-        along = z / e
-        projected = flat - along[..., None] * (along[:, None] @ flat)
-        return (projected / (self.n_train * e[..., None]).sqrt()).flatten(0, 1)
+        def root(p: Tensor, u: Tensor, v: Tensor) -> Tensor:
+            target = self._compared(u, v)[1]
+            return square_root(lambda p: self.run.loss(p.reshape(target.shape), target), p) / self.n_train**0.5
+
+        p, jacobian = self.differentiated(predicted, params, self.u, self.v)
+        return (torch.func.vmap(root)(p, self.u, self.v) @ jacobian).flatten(0, 1)
 
     def figures(self, scores: Tensor) -> dict[str, Figure]:
         """For the first two queries the simulations that matter most."""
@@ -148,17 +169,23 @@ class OperatorRun(RunTask):
         }
 
 
+def square_root(loss: Callable[[Tensor], Tensor], p: Tensor) -> Tensor:
+    """The symmetric root of the Hessian of a convex function at ``p`` ``(m,)``."""
+    hessian = torch.func.jacrev(torch.func.jacrev(loss))(p)
+    values, vectors = torch.linalg.eigh((hessian + hessian.mT) / 2)
+    return vectors * values.clamp(min=0).sqrt() @ vectors.mT
+
+
 def _check_trained_so(module: Operator) -> None:
-    """Another loss has another optimum, and other influences."""
-    for slot, found, wanted in (
-        ("loss", type(module.loss).__name__, "RelativeL2"),
-        ("stepper", type(module.stepper).__name__, "Direct"),
-        ("rollout", type(module.rollout).__name__, "Autoregressive"),
-        ("augmentation", type(module.augmentation).__name__, "NoneType"),
-        ("ema", module.average.decay, 0.0),
+    """What is no sum over examples has no influence of them; random numbers would have to be kept."""
+    rollout = type(module.rollout).__name__
+    for slot, fits, found in (
+        ("stepper", not module.stepper.stochastic, type(module.stepper).__name__),
+        ("rollout", rollout in ("Autoregressive", "TeacherForced"), rollout),
+        ("augmentation", module.augmentation is None, type(module.augmentation).__name__),
     ):
-        if found != wanted:
+        if not fits:
             raise ConfigError(
-                f"influence.task operator_run attributes runs whose operator.{slot} is the default one; this run's is"
-                f" {found}"
+                f"influence.task operator_run cannot attribute a run whose operator.{slot} is {found}: its steps follow"
+                " no gradient of a sum over its training simulations"
             )

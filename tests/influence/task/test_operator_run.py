@@ -10,6 +10,10 @@ from torch import Tensor
 from sciml.errors import ConfigError, RunError
 from sciml.folder import RunFolder
 from sciml.influence.task.operator_run import OperatorRun
+from sciml.operator.loss.mse import MeanSquare
+from sciml.operator.loss.relative import RelativeGradient, RelativeL2
+from sciml.operator.loss.sobolev import Sobolev
+from sciml.operator.rollout.pushforward import Pushforward
 from sciml.run import evaluate, load
 
 
@@ -32,23 +36,58 @@ def test_losses_and_measurements_are_those_of_the_run(operator_run: Path) -> Non
     torch.testing.assert_close(found.losses(found._zero()).float(), expected, rtol=1e-4, atol=0)
 
 
-def test_the_rows_make_the_gauss_newton_matrix(operator_run: Path) -> None:
-    """J^T H J with the Hessian H of the norm by differentiation, example by example."""
+PERIODIC = (True,)
+LOSSES = {
+    "rel_l2": RelativeL2(PERIODIC),
+    "mse": MeanSquare(PERIODIC),
+    "rel_gradient": RelativeGradient(PERIODIC, weight=0.3),
+    "sobolev": Sobolev(PERIODIC, order=-1.0),
+}
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_losses_and_rows_are_those_of_the_loss_of_the_run(
+    loss: str, operator_run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """J^T H J with the Hessian H of the mean loss by differentiation, all examples at once."""
+    module = load(operator_run)
+    module.loss = LOSSES[loss]  # type: ignore[assignment]
+    monkeypatch.setattr("sciml.influence.task.operator_run.attributed", lambda *_, **__: module)
     found = task(operator_run)
     params = found._zero()
 
     def states(params: dict[str, Tensor]) -> Tensor:
-        return found.using(params, lambda: found._predict(found.u, 1)).flatten(1)
+        return found.using(params, lambda: found._predict(found.u, 1)).flatten()
 
-    v, n = found.v.flatten(1), found.n_train
+    def mean(p: Tensor) -> Tensor:
+        return LOSSES[loss](p.reshape(found.v.shape), found.v)
+
     naive = torch.func.jacrev(states)(params)
-    jacobian = torch.cat([naive[name].flatten(2) for name in params], dim=2)
-    expected = torch.zeros(found.d, found.d, dtype=torch.float64)
-    for i, z in enumerate(states(params)):
-        curvature = torch.func.hessian(lambda z, i=i: (z - v[i]).norm() / v[i].norm() / n)(z)
-        expected += jacobian[i].T @ curvature @ jacobian[i]
+    jacobian = torch.cat([naive[name].flatten(1) for name in params], dim=1)
+    p = states(params)
+    torch.testing.assert_close(found.losses(params).sum(), mean(p))
+    hessian = torch.func.jacrev(torch.func.jacrev(mean))(p)
     rows = found.jacobian(params)
-    torch.testing.assert_close(rows.T @ rows, expected)
+    torch.testing.assert_close(rows.T @ rows, jacobian.T @ hessian @ jacobian)
+
+
+def test_a_run_of_changes_of_states_with_averaged_weights(changes_run: Path) -> None:
+    found, module = task(changes_run), load(changes_run)
+    train = module.dataset.splits()["train"]  # type: ignore[union-attr, operator]
+    with module.average.applied(), torch.no_grad():  # type: ignore[union-attr, operator]
+        expected = module.stepper.loss(train.input, train.target, module.rollout, module.loss, torch.Generator())  # type: ignore[union-attr, operator]
+    torch.testing.assert_close(found.losses(found._zero()).sum().float(), expected)
+
+
+@pytest.mark.parametrize("rollout", [Pushforward()])
+def test_training_that_is_no_sum_over_simulations_is_refused(
+    rollout: Pushforward, operator_run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = load(operator_run)
+    module.rollout = rollout  # type: ignore[assignment]
+    monkeypatch.setattr("sciml.influence.task.operator_run.attributed", lambda *_, **__: module)
+    with pytest.raises(ConfigError, match=r"operator\.rollout is Pushforward"):
+        task(operator_run)
 
 
 @pytest.mark.parametrize(
