@@ -19,14 +19,15 @@ from torch import Tensor
 
 from sciml.data.stream import stream
 from sciml.errors import ConfigError, RunError
-from sciml.influence.base import Attributor, Params, Task
+from sciml.influence.base import Params, Task
+from sciml.influence.damped import Damped
 from sciml.influence.ggn_product import Product, mean_eigenvalue, product
 
 log = logging.getLogger("sciml")
 
 
 @final
-class CG(Attributor):
+class CG(Damped):
     r"""Matrix-free; agrees with :mod:`sciml.influence.attributor.ggn` at the end.
 
     Args:
@@ -42,19 +43,18 @@ class CG(Attributor):
     def __init__(
         self, *, damping: float = 0.1, tolerance: float = 1e-6, max_steps: int = 200, probes: int = 64
     ) -> None:
-        if not damping >= 0:
-            raise ConfigError(f"influence.attributor.damping is {damping}; it must not be negative")
+        super().__init__(damping=damping)
         for name, number in (("tolerance", tolerance), ("max_steps", max_steps), ("probes", probes)):
             if not number > 0:
                 raise ConfigError(f"influence.attributor.{name} is {number}; it must be positive")
-        self.damping, self.tolerance, self.max_steps, self.probes = damping, tolerance, max_steps, probes
+        self.tolerance, self.max_steps, self.probes = tolerance, max_steps, probes
 
     def __call__(self, task: Task, params: Params) -> Tensor:
         query = task.query_gradients(params)
         apply = product(task, params)
         generator = stream("mean eigenvalue")
         vectors = torch.randn(self.probes, query.shape[1], generator=generator, dtype=torch.float64).to(query)
-        added = task.decay + self.damping * mean_eigenvalue(apply, query.shape[1], vectors)
+        added = self.added(task, mean_eigenvalue(apply, query.shape[1], vectors))
         solved, residual = self.solve(lambda v: apply(v) + added * v, query)
         if residual > self.tolerance:
             log.warning(

@@ -13,35 +13,29 @@ make two.
 
 from __future__ import annotations
 
-from typing import ClassVar, final
+from typing import final
 
 from torch import Tensor
 
-from sciml.errors import ConfigError, RunError
-from sciml.influence.base import Attributor, Params, Task
+from sciml.errors import RunError
+from sciml.influence.base import Params, Task
+from sciml.influence.damped import Damped
 from sciml.influence.rows import gathered
 from sciml.linalg.woodbury import Woodbury
 
 
 @final
-class GGN(Attributor):
+class GGN(Damped):
     r"""Dense, by rows or by parameters, whichever are fewer.
 
     Args:
-        damping: :math:`\delta` in units of the mean eigenvalue of the undamped matrix, over all parameters: its
-            trace by their number. With 0, the decay of the task must be positive.
+        damping: As of :class:`sciml.influence.damped.Damped`.
         memory: Gigabytes that the matrix and the gradients may take.
-
-    Raises:
-        ConfigError: The damping is negative.
     """
 
-    exact: ClassVar[bool] = False
-
     def __init__(self, *, damping: float = 0.1, memory: float = 8.0) -> None:
-        if not damping >= 0:
-            raise ConfigError(f"influence.attributor.damping is {damping}; it must not be negative")
-        self.damping, self.memory = damping, memory
+        super().__init__(damping=damping)
+        self.memory = memory
 
     def __call__(self, task: Task, params: Params) -> Tensor:
         size = sum(p.numel() for p in params.values())
@@ -53,9 +47,7 @@ class GGN(Attributor):
             )
         rows, moments = gathered(task.blocks(params), size)
         trace = float(rows.square().sum() if moments is None else moments.trace())
-        damping = task.decay + self.damping * trace / size
-        if damping <= 0:
-            raise RunError("attributor ggn: the task has no decay, so influence.attributor.damping must be positive")
+        damping = self.added(task, trace / size)
         query = task.query_gradients(params)
         try:
             if moments is None:

@@ -19,33 +19,19 @@ from typing import final
 
 from torch import Tensor
 
-from sciml.errors import ConfigError, RunError
-from sciml.influence.base import Attributor, Params, Task
+from sciml.errors import RunError
+from sciml.influence.base import Params, Task
+from sciml.influence.damped import Damped
 from sciml.linalg.woodbury import Woodbury
 
 
 @final
-class MFAC(Attributor):
-    r"""Dense gradients, dual solve.
-
-    Args:
-        damping: :math:`\delta` in units of the mean eigenvalue of the undamped matrix, over all parameters: its
-            trace by their number. With 0, the decay of the task must be positive.
-
-    Raises:
-        ConfigError: The damping is negative.
-    """
-
-    def __init__(self, *, damping: float = 0.1) -> None:
-        if not damping >= 0:
-            raise ConfigError(f"influence.attributor.damping is {damping}; it must not be negative")
-        self.damping = damping
+class MFAC(Damped):
+    """Dense gradients, dual solve."""
 
     def __call__(self, task: Task, params: Params) -> Tensor:
         rows = task.gradients(params)
-        damping = task.decay + self.damping * float(rows.square().sum()) / rows.shape[1]
-        if damping <= 0:
-            raise RunError("attributor mfac: the task has no decay, so influence.attributor.damping must be positive")
+        damping = self.added(task, float(rows.square().sum()) / rows.shape[1])
         try:
             return Woodbury(rows, damping).against_rows(task.query_gradients(params))
         except ValueError as error:
