@@ -182,6 +182,10 @@ class Denoising(Trained):
             self._gaussian = GaussianFit(train, self.dataset.periodic, rank=rank).to(self.device)
         return self._gaussian
 
+    def prior(self) -> Denoised:
+        """What samplers and solvers see of the denoiser, with the weights that it has at present."""
+        return Denoised(self.denoiser.mean, self.device)
+
     def _denoised(self, level: float) -> tuple[Tensor, Tensor]:
         """The test split noised, always by the same numbers, and denoised, both float64."""
         test = self.split("test").double()
@@ -205,7 +209,7 @@ class Denoising(Trained):
                 with torch.no_grad():
                     test = self.split("test")[:SHOWN].cpu()
                     shape, generator = tuple(test.shape), stream("denoising/sampler", 0)
-                    drawn = self.sampler(Denoised(self.denoiser.mean, self.device), shape, generator).cpu()
+                    drawn = self.sampler(self.prior(), shape, generator).cpu()
                 fields = {"generated": drawn, "data": test}
                 columns = {name: {f"{i + 1}": x for i, x in enumerate(part)} for name, part in fields.items()}
                 found["generated"] = gallery(columns, self.dataset.names)

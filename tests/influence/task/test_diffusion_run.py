@@ -9,7 +9,11 @@ from torch import Tensor, nn
 
 from sciml.data.stream import stream
 from sciml.diffusion.base import Dataset
+from sciml.diffusion.levels import Karras
+from sciml.diffusion.measurement.super_resolution import SuperResolution
 from sciml.diffusion.preconditioner.edm import EDM
+from sciml.diffusion.solver.dds import DDS
+from sciml.diffusion.solver.diffpir import DiffPIR
 from sciml.diffusion.training import Denoising
 from sciml.errors import ConfigError, UsageError
 from sciml.influence.attributor.ekfac import EKFAC
@@ -20,6 +24,7 @@ from sciml.influence.correlation import pearson
 from sciml.influence.prior_measurement.base import PriorMeasurement
 from sciml.influence.prior_measurement.denoising import DenoisingLoss
 from sciml.influence.prior_measurement.posterior_mean import PosteriorMean
+from sciml.influence.prior_measurement.reconstruction import Reconstruction
 from sciml.influence.task.diffusion_run import DiffusionRun
 from sciml.run import load
 
@@ -256,3 +261,41 @@ def test_runs_and_settings_that_cannot_be(digits_run: Path, monkeypatch: pytest.
     monkeypatch.setattr("sciml.influence.task.diffusion_run.attributed", lambda *_, **__: nn.Linear(1, 1))
     with pytest.raises(UsageError, match="choose a run that trained a denoiser"):
         task(digits_run)
+
+
+# ---------------------------------------------------------------- reconstructions
+
+
+def reconstruction(solver: Any, **settings: Any) -> Reconstruction:
+    measurement = SuperResolution(shape=(8, 8, 1), factor=2, noise_std=0.1)
+    return Reconstruction(
+        **{"fields": [0, [1, 2]], "measurement": measurement, "solver": solver, "draws": 2, **settings}
+    )
+
+
+def test_reconstructions_are_those_of_the_solver_and_differentiated_through_it(digits_run: Path) -> None:
+    solver = DiffPIR(levels=Karras(steps=4), weight=1.0, zeta=0.3)
+    found = task(digits_run, reconstruction(solver), draws=2)
+    module = module_of(digits_run)
+    truth = module.dataset.splits()["test"][:3].double()
+    operator = SuperResolution(shape=(8, 8, 1), factor=2, noise_std=0.1)
+    noise_of = torch.stack([noise(f"observation {i}", (16,)) for i in range(3)])
+    y = (operator(truth) + 0.1 * noise_of).repeat_interleave(2, dim=0)
+    with torch.no_grad():
+        samples = solver(y, operator, module.prior(), (6, 8, 8, 1), stream("attribution/solver", 0))
+    squares = (samples.unflatten(0, (3, 2)).mean(1) - truth).square().flatten(1).mean(1)
+    expected = torch.stack([squares[0], squares[1:].mean()]).sqrt()
+    torch.testing.assert_close(found.measure(found._zero()), expected)
+    generator = torch.Generator().manual_seed(0)
+    along = {name: torch.randn(p.shape, generator=generator, dtype=p.dtype) for name, p in found._zero().items()}
+    flat = torch.cat([p.flatten() for p in along.values()])
+    moved = [found.measure({name: h * p for name, p in along.items()}) for h in (1e-5, -1e-5)]
+    differences = (moved[0] - moved[1]) / 2e-5
+    torch.testing.assert_close(found.query_gradients(found._zero()) @ flat, differences, rtol=1e-5, atol=1e-8)
+
+
+def test_solvers_that_cannot_be_differentiated_are_refused(digits_run: Path) -> None:
+    with pytest.raises(ConfigError, match="DDS cannot be differentiated"):
+        task(digits_run, reconstruction(DDS(levels=Karras(steps=3))))
+    with pytest.raises(ConfigError, match="draws is 0"):
+        reconstruction(None, draws=0)
