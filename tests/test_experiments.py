@@ -93,7 +93,7 @@ ATTRIBUTED = {
     "operator.dataset.n_test": "5",
     "operator.batch_size": "4",
     "diffusion.dataset.n_test": "1780",  # of the images, so that few are left to train on
-    "diffusion.batch_size": "16",
+    "diffusion.batch_size": "13",
     "diffusion.tested_at": "[1.0]",
 }
 # A denoiser that is a prior, and what reconstructs with it.
