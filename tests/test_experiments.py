@@ -82,6 +82,8 @@ SMALL = {
     "influence.evaluation.damping": "10",
     "influence.evaluation.groups": "3",
     "influence.task.tolerance": "1.0",
+    "influence.task.draws": "1",
+    "influence.task.measurement.draws": "2",
 }
 # A run that another one attributes.
 ATTRIBUTED = {
