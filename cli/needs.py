@@ -1,7 +1,7 @@
 """Runs that other runs build on: a trained prior, a run that is attributed. A table makes those that are not there.
 
 A config names such a run by a key ``run``: a folder, a part of its path, or an experiment. Only an experiment can be
-made, as it stands, with seed 0.
+made, as it stands; with the seed of the run that builds on it, which is also the one that run chooses of several.
 """
 
 from __future__ import annotations
@@ -18,8 +18,6 @@ from .configs import options
 if TYPE_CHECKING:
     from .cells import Job
 
-_SEED = 0
-
 
 def needed(tree: Mapping[str, Any], experiments: Iterable[str]) -> set[str]:
     """Those of the experiments that a config names as runs which it builds on."""
@@ -35,13 +33,13 @@ def _named(node: Any) -> Iterator[str]:
                 yield from _named(value)
 
 
-def lacking(names: Iterable[str], outputs: Path) -> list[str]:
-    """Those of which there is no finished run with its weights."""
-    return [name for name in sorted(names) if not any(map(_whole, _runs(name, outputs)))]
+def lacking(wanted: Iterable[tuple[str, int]], outputs: Path) -> list[tuple[str, int]]:
+    """Those experiments and seeds of which there is no finished run with its weights."""
+    return [(name, seed) for name, seed in sorted(set(wanted)) if not any(map(_whole, _runs(name, seed, outputs)))]
 
 
-def _runs(name: str, outputs: Path) -> Iterator[RunFolder]:
-    for config in sorted((outputs / name).glob("*/config.yaml")):
+def _runs(name: str, seed: int, outputs: Path) -> Iterator[RunFolder]:
+    for config in sorted((outputs / name).glob(f"*-seed{seed}/config.yaml")):
         yield RunFolder(config.parent)
 
 
@@ -49,17 +47,17 @@ def _whole(folder: RunFolder) -> bool:
     return folder.row.exists() and folder.last.exists()
 
 
-def command(name: str, outputs: str, *, force: bool, config_dir: str | None = None) -> list[str]:
+def command(name: str, seed: int, outputs: str, *, force: bool, config_dir: str | None = None) -> list[str]:
     """What makes such a run, without the program."""
     from .request import quoted
 
     folder = ["--config-dir", config_dir] if config_dir else []
     again = ["--force"] if force else []
-    return ["train", *folder, *again, "--", f"+experiment={name}", f"seed={_SEED}", f"outputs={quoted(outputs)}"]
+    return ["train", *folder, *again, "--", f"+experiment={name}", f"seed={seed}", f"outputs={quoted(outputs)}"]
 
 
-def jobs(names: Sequence[str], outputs: str, config_dir: str | None) -> list[Job]:
-    """A process for each of these experiments; one whose row is there without its weights is run again."""
+def jobs(wanted: Sequence[tuple[str, int]], outputs: str, config_dir: str | None) -> list[Job]:
+    """A process for each of these experiments and seeds; one whose row is there without its weights is run again."""
     from sciml.config import digest
 
     from .cells import Job
@@ -70,15 +68,15 @@ def jobs(names: Sequence[str], outputs: str, config_dir: str | None) -> list[Job
     found = []
     with hydra_session(config_dir):
         composer = Composer()
-        for name in names:
+        for name, seed in wanted:
             tree = plain(composer([f"+experiment={name}"])[0])[0]
-            folder = run_folder(Path(outputs), name, digest(tree), _SEED)
-            arguments = command(name, outputs, force=folder.row.exists(), config_dir=config_dir)
+            folder = run_folder(Path(outputs), name, digest(tree), seed)
+            arguments = command(name, seed, outputs, force=folder.row.exists(), config_dir=config_dir)
             found.append(
                 Job(
                     command=[sys.executable, "-m", "sciml.cli", *arguments],
                     log=folder.path / "run.log",
-                    label=f"{name} seed {_SEED}",
+                    label=f"{name} seed {seed}",
                     folder=folder,
                     threads=tree["threads"],
                     steps=tree["trainer"].get("max_steps") or 0,

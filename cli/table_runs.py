@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -73,9 +73,10 @@ def make(
     from .launch import trusted
 
     trusted(trust)
-    first = needs.lacking({name for item, _ in missing for name in item.needs}, Path(outputs))
+    first = needs.lacking(_needs(missing), Path(outputs))
     if first:
-        screen.note(f"{table.name}: builds on {', '.join(first)}, which comes first")
+        listed = ", ".join(f"{name} seed {seed}" for name, seed in first)
+        screen.note(f"{table.name}: builds on {listed}, which comes first")
         number, failed = _all(needs.jobs(first, outputs, config_dir), Local(jobs=width))
         if number is not None or failed:
             return exit_code(number) if number is not None else 1
@@ -111,9 +112,9 @@ def hand_over(
     from .sweep_plan import plan_of
 
     packages = trusted(trust)
-    for first in needs.lacking({name for item, _ in missing for name in item.needs}, Path(outputs)):
-        there = any((Path(outputs) / first).glob("*/row.json"))
-        say = shlex.join(["sciml", *needs.command(first, outputs, force=there, config_dir=config_dir)])
+    for first, seed in needs.lacking(_needs(missing), Path(outputs)):
+        there = any((Path(outputs) / first).glob(f"*-seed{seed}/row.json"))
+        say = shlex.join(["sciml", *needs.command(first, seed, outputs, force=there, config_dir=config_dir)])
         raise UsageError(f"{table.name} builds on the run {first}, which must be there before others start: {say}")
     built, chosen = chosen_launcher(name, settings, config_dir, packages)
     with hydra_session(config_dir):
@@ -123,6 +124,11 @@ def hand_over(
     if not built.waits:
         screen.note("the same command prints the table when they are done, and submits what is missing then")
     return code, not built.waits
+
+
+def _needs(missing: Iterable[tuple[Planned, int]]) -> Iterator[tuple[str, int]]:
+    """Experiments and seeds of the runs that these build on."""
+    return ((name, seed) for item, seed in missing for name in item.needs)
 
 
 def _all(jobs: Sequence[Job], launcher: Local) -> tuple[int | None, bool]:

@@ -514,7 +514,7 @@ def test_what_runs_build_on_comes_first_and_once(table, stub, attributing, tmp_p
     assert "--force" not in first
     assert len(others) == 3
     assert all("+experiment=attribution/operator" in line for line in others)
-    assert "builds on attribution/heat, which comes first" in capsys.readouterr().err
+    assert "builds on attribution/heat seed 0, which comes first" in capsys.readouterr().err
     # Its row without its weights, as in a fresh clone; then both.
     [row] = (tmp_path / "out/attribution/heat").glob("*/row.json")
     (row.parent / "config.yaml").touch()
@@ -523,6 +523,14 @@ def test_what_runs_build_on_comes_first_and_once(table, stub, attributing, tmp_p
     (row.parent / "last.ckpt").touch()
     assert table("influence.evaluation.queries=3") == 0
     assert len(started(stub)) == 4 + 4 + 3
+
+
+def test_what_runs_build_on_has_their_seeds(table, stub, attributing, capsys):
+    assert table(seeds=2) == 0
+    first = [line for line in started(stub) if "+experiment=attribution/heat" in line]
+    assert [line.split("seed=")[1].split()[0] for line in first] == ["0", "1"]
+    assert started(stub)[:2] == first
+    assert "builds on attribution/heat seed 0, attribution/heat seed 1, which comes first" in capsys.readouterr().err
 
 
 def test_nothing_starts_where_what_it_builds_on_fails(table, stub, attributing, capsys):
