@@ -17,13 +17,12 @@ the symmetries of the square, each error stands for eight.
 from __future__ import annotations
 
 from collections.abc import Callable
-from itertools import product
 from typing import final
 
 import torch
 from torch import Tensor
 
-from sciml.data.dihedral import dihedral
+from sciml.data.dihedral import ELEMENTS, image
 from sciml.data.stream import normal, stream
 from sciml.diffusion.preconditioner.base import Denoiser
 from sciml.linalg.covariance import Covariance
@@ -48,14 +47,12 @@ class ErrorCovariance(Covariance):
 
     def matvec(self, x: Tensor) -> Tensor:
         errors, flat = self._errors(), x.flatten(1)
-        images = [*product((False, True), repeat=3)] if self._dihedral else [(False,) * 3]
+        elements = ELEMENTS if self._dihedral else ELEMENTS[:1]  # the first changes nothing
         found = torch.zeros_like(flat)
-        for image in images:
-            chosen = torch.tensor([image]).expand(len(errors), 3).to(errors.device)
-            seen = dihedral(errors, chosen, closed=self._closed) if any(image) else errors
-            rows = seen.flatten(1).to(flat.dtype)
+        for element in elements:
+            rows = image(errors, element, closed=self._closed).flatten(1).to(flat.dtype)
             found += (flat @ rows.T) @ rows
-        return (found / (len(errors) * len(images))).reshape(x.shape)
+        return (found / (len(errors) * len(elements))).reshape(x.shape)
 
 
 def errors_of(denoiser: Denoiser, fields: Tensor, sigma: float) -> Tensor:

@@ -2,9 +2,10 @@ from __future__ import annotations
 
 from itertools import product
 
+import pytest
 import torch
 
-from sciml.data.dihedral import dihedral
+from sciml.data.dihedral import ELEMENTS, dihedral, image, inverse
 
 
 def test_the_eight_changes_are_the_symmetries_of_the_square() -> None:
@@ -31,3 +32,13 @@ def test_a_reflection_of_a_circle_keeps_its_first_point() -> None:
     found = dihedral(u, torch.tensor([[True, False, False]]), closed=True)
     torch.testing.assert_close(found[0, 0], u[0, 0])
     torch.testing.assert_close(found[0, 1], u[0, 5])
+
+
+@pytest.mark.parametrize("closed", [False, True])
+def test_an_image_is_the_change_of_all_alike_and_can_be_undone(closed: bool) -> None:
+    u = torch.randn(2, 3, 5, 5, 1, generator=torch.Generator().manual_seed(0))
+    assert len(set(ELEMENTS)) == 8
+    for element in ELEMENTS:
+        found = image(u, element, closed=closed)
+        assert torch.equal(found, dihedral(u, torch.tensor([element, element]), closed=closed))
+        assert torch.equal(image(found, inverse(element), closed=closed), u)

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from typing import final
-
 from torch import Generator, Tensor
 
 from sciml.diffusion.base import Denoised, Guidance, Measurement, Prior, Sampler, Solver
 
 
-@final
 class Guided(Solver):
     """Args:
     sampler: Integrates the reverse process.

@@ -22,23 +22,20 @@ from typing import final
 import torch
 from torch import Generator, Tensor
 
-from sciml.diffusion.base import Denoised, Guidance, Measurement, Prior, Sampler, Solver
+from sciml.diffusion.base import Denoised, Measurement, Prior
 from sciml.diffusion.conditioning import GaussianPosterior
 from sciml.diffusion.linear import linear
+from sciml.diffusion.solver.guided import Guided
 from sciml.errors import RunError
 from sciml.linalg.covariance import FactoredCovariance
 
 
 @final
-class WarmStart(Solver):
+class WarmStart(Guided):
     """Args:
     sampler: Goes from its largest noise level, at which the draw is noised, to 0.
     guidance: Makes the denoiser of the posterior.
     """
-
-    def __init__(self, *, sampler: Sampler, guidance: Guidance) -> None:
-        self.sampler, self.guidance = sampler, guidance
-        self.claims = guidance.claims  # the guidance's, not the class's
 
     def __call__(
         self, y: Tensor, measurement: Measurement, prior: Prior, shape: tuple[int, ...], generator: Generator

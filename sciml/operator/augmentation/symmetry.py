@@ -14,17 +14,14 @@ has it exactly, and no larger error in the mean over the group for any norm that
 from __future__ import annotations
 
 from collections.abc import Callable
-from itertools import product
 from typing import ClassVar, final
 
 import torch
 from torch import Tensor
 
-from sciml.data.dihedral import dihedral
+from sciml.data.dihedral import ELEMENTS, dihedral, image, inverse
 from sciml.errors import ConfigError
 from sciml.operator.base import Augmentation, FieldMap, Fields
-
-Element = tuple[bool, ...]  # whether rows are reflected, columns reflected, the axes exchanged, in this order
 
 
 @final
@@ -54,28 +51,21 @@ class D4(Augmentation):
     def averaged(self, start: Callable[[], FieldMap]) -> FieldMap:
         if not self.average:
             return start()
-        elements = [(element, start()) for element in product((False, True), repeat=3)]
+        elements = [(element, start()) for element in ELEMENTS]
 
         def predict(u: Tensor) -> Tensor:
             self._check(u)
-            images = (self._image(predictor(self._image(u, g)), _inverse(g)) for g, predictor in elements)
+            closed = self.closed
+            images = (
+                image(predictor(image(u, g, closed=closed)), inverse(g), closed=closed) for g, predictor in elements
+            )
             return sum(images, torch.zeros(())) / len(elements)
 
         return predict
 
-    def _image(self, u: Tensor, element: Element) -> Tensor:
-        chosen = torch.tensor([element], device=u.device).expand(len(u), -1)
-        return dihedral(u, chosen, closed=self.closed)
-
     def _check(self, u: Tensor) -> None:
         if u.shape[1] != u.shape[2]:
             raise ConfigError(f"operator.augmentation d4 needs a square grid; the dataset has {tuple(u.shape[1:3])}")
-
-
-def _inverse(element: Element) -> Element:
-    """What undoes two reflections followed by an exchange: the exchange, then what it made of the reflections."""
-    rows, columns, exchanged = element
-    return (columns, rows, True) if exchanged else element
 
 
 @final
