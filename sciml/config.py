@@ -21,7 +21,7 @@ from importlib.resources import files
 from typing import Any
 
 from sciml.errors import ConfigError
-from sciml.hints import describe, fits, hints_of
+from sciml.hints import fits, hints_of, refusal
 
 FAMILIES = ("pinn", "operator", "diffusion", "influence")
 TRUSTED = ("sciml.", "torch.optim.", "torch.nn.", "lightning.pytorch.")
@@ -240,7 +240,7 @@ def _plain(value: Any, base: Any, key: str) -> Iterator[tuple[str, str]]:
     # Only what is counted has bounds; another number, such as a time, may have a fraction.
     kind = float if type(base) is int and low is None else type(base)
     if base is not None and not fits(value, kind):
-        yield key, f"bad value for {key}: {value!r} is not {describe(kind)}"
+        yield key, f"bad value for {key}: {refusal(value, kind)}"
     elif low is not None and not low <= value <= high:
         yield key, f"bad value for {key}: {value} is not between {low} and {high}"
     elif key == "track.mode" and value not in MODES:
@@ -294,4 +294,4 @@ def _target_node(
         elif name in hints and not (
             fits(node[name], hints[name]) or (node[name] is None and parameter.default is None)
         ):
-            yield f"{key}.{name}", f"bad value for {key}.{name}: {node[name]!r} is not {describe(hints[name])}"
+            yield f"{key}.{name}", f"bad value for {key}.{name}: {refusal(node[name], hints[name])}"

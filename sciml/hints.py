@@ -2,16 +2,20 @@
 
 Only what a config can write is judged (numbers, strings, booleans, lists, mappings, null); a nested
 ``_target_`` node fits every annotation, and an annotation that cannot be read is not held against anyone.
+A number must be finite, and in the range that its annotation names (:mod:`sciml.ranges`).
 """
 
 from __future__ import annotations
 
 import collections.abc
 import inspect
+import math
 import sys
 import types
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+from sciml.ranges import Range
 
 
 def hints_of(constructor: Callable[..., Any]) -> dict[str, Any]:
@@ -30,11 +34,18 @@ def hints_of(constructor: Callable[..., Any]) -> dict[str, Any]:
     return found
 
 
+def kind_of(hint: Any) -> Any:
+    """An annotation without the range that it may carry."""
+    return get_args(hint)[0] if get_origin(hint) is Annotated else hint
+
+
 def fits(value: Any, hint: Any) -> bool:
     """Whether a config value is acceptable for an annotation."""
     origin, args = get_origin(hint), get_args(hint)
     if isinstance(value, Mapping) and "_target_" in value:
         return True
+    if origin is Annotated:
+        return fits(value, args[0]) and all(value in mark for mark in args[1:] if isinstance(mark, Range))
     if origin in (Union, types.UnionType):
         return any(fits(value, arg) for arg in args)
     if origin is Literal:
@@ -64,7 +75,7 @@ def _scalar_fits(value: Any, hint: Any) -> bool:
     if hint is int:
         return isinstance(value, int) and not isinstance(value, bool)
     if hint is float:
-        return isinstance(value, (int, float)) and not isinstance(value, bool)
+        return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
     if hint is str:
         return isinstance(value, str)
     if inspect.isclass(hint):
@@ -75,9 +86,18 @@ def _scalar_fits(value: Any, hint: Any) -> bool:
     return True
 
 
+def refusal(value: Any, hint: Any) -> str:
+    """Why a value does not fit an annotation, for messages."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return f"{value} is not finite"
+    return f"{value!r} is not {describe(hint)}"
+
+
 def describe(hint: Any) -> str:
     """An annotation in words, for messages."""
     origin, args = get_origin(hint), get_args(hint)
+    if origin is Annotated:
+        return " ".join([describe(args[0]), *(str(mark) for mark in args[1:] if isinstance(mark, Range))])
     if origin is Literal:
         return _one_of(args)
     if origin in (Union, types.UnionType):

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Literal, Optional, Protocol, TypedDict
+from typing import Annotated, Any, Literal, Optional, Protocol, TypedDict
 
 import pytest
 from torch import Tensor, nn
 
-from sciml.hints import describe, fits, hints_of
+from sciml.hints import describe, fits, hints_of, kind_of, refusal
+from sciml.ranges import Count, Fraction, Momentum, Natural, NonNegative, Positive, Range
 
 NODE = {"_target_": "torch.nn.Tanh"}
 
@@ -25,7 +26,16 @@ class Fields(TypedDict):
     ("hint", "good", "bad"),
     [
         (int, [0, -3], [True, 1.5, "1", None, [1], {"a": 1}]),
-        (float, [0, 1.5, float("inf")], [False, "1.5", None, [1.0]]),
+        (float, [0, -1.5], [False, "1.5", None, [1.0], float("inf"), float("nan")]),
+        (Count, [1, 3], [0, -1, 1.0, True]),
+        (Natural | None, [0, None], [-1, 0.0]),
+        (Positive, [1e-9, 1], [0, 0.0, -1.0, float("inf"), float("nan"), "1"]),
+        (NonNegative, [0, 0.5], [-1e-9]),
+        (Fraction, [0, 1, 0.5], [1.01, -0.01]),
+        (Momentum, [0, 0.99], [1, 1.0, -0.1]),
+        (Annotated[int, Range(below=True, high=3), "of no concern"], [2, -9], [3]),
+        (Sequence[Count], [[], [1, 2]], [[1, 0], 1]),
+        (Mapping[str, NonNegative], [{"a": 0}], [{"a": -1}]),
         (bool, [True, False], [0, 1, "true", None]),
         (str, ["", "a"], [1, None, ["a"]]),
         (None, [None], [0, ""]),
@@ -61,6 +71,10 @@ def test_fits(hint: Any, good: list[Any], bad: list[Any]) -> None:
     ("hint", "words"),
     [
         (int, "a whole number"),
+        (Count, "a whole number of at least 1"),
+        (Positive | None, "a number above 0 or null"),
+        (Sequence[Fraction], "a list, each item a number of at least 0 and at most 1"),
+        (Annotated[float, Range(high=2, below=True)], "a number below 2"),
         (float | None, "a number or null"),
         (bool, "true or false"),
         (Literal["a", "b"], "one of a, b"),
@@ -81,6 +95,23 @@ def test_fits(hint: Any, good: list[Any], bad: list[Any]) -> None:
 )
 def test_describe(hint: Any, words: str) -> None:
     assert describe(hint) == words
+
+
+@pytest.mark.parametrize(
+    ("value", "hint", "words"),
+    [
+        (0, Count, "0 is not a whole number of at least 1"),
+        ("a", Positive, "'a' is not a number above 0"),
+        (float("nan"), float, "nan is not finite"),
+        (float("-inf"), Positive, "-inf is not finite"),
+    ],
+)
+def test_refusal(value: Any, hint: Any, words: str) -> None:
+    assert refusal(value, hint) == words
+
+
+def test_kind_of() -> None:
+    assert [kind_of(hint) for hint in (Positive, Count, float, Count | None)] == [float, int, float, Count | None]
 
 
 def test_hints_of() -> None:

@@ -27,6 +27,7 @@ from sciml.conflict.base import Direction
 from sciml.conflict.config import conflict_free
 from sciml.conflict.groups import Groups
 from sciml.errors import ConfigError
+from sciml.ranges import Count, Momentum, NonNegative
 
 
 class MomentumConFIG(Direction):
@@ -52,10 +53,10 @@ class MomentumConFIG(Direction):
     def __init__(
         self,
         *,
-        beta1: float = 0.9,
-        beta2: float = 0.999,
-        eps: float = 1e-8,
-        updates: int = 1,
+        beta1: Momentum = 0.9,
+        beta2: Momentum = 0.999,
+        eps: NonNegative = 1e-8,
+        updates: Count = 1,
         groups: Groups | None = None,
     ) -> None:
         super().__init__(groups=groups)

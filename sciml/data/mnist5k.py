@@ -19,6 +19,7 @@ from torch import Tensor
 from sciml.data.labelled import Examples, Labelled
 from sciml.data.stream import stream
 from sciml.errors import ConfigError, UsageError
+from sciml.ranges import Count, Natural
 
 FILE = "data/data/mnist_5k.csv.gz"
 
@@ -74,7 +75,7 @@ class MNIST5k(Labelled):
 
     in_features, classes = 784, 10
 
-    def __init__(self, *, n_train: int = 3500, n_val: int = 500, n_test: int = 1000, seed: int = 0) -> None:
+    def __init__(self, *, n_train: Count = 3500, n_val: Count = 500, n_test: Count = 1000, seed: Natural = 0) -> None:
         self.sizes, self.seed = {"test": n_test, "train": n_train, "val": n_val}, seed
         if min(self.sizes.values()) < 0 or sum(self.sizes.values()) > 5000:
             raise ConfigError(f"n_train + n_val + n_test ({n_train} + {n_val} + {n_test}) must be at most 5000")

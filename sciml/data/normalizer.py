@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from sciml.network.axes import interpolate
+from sciml.ranges import Count
 
 Chunks = Callable[[], Iterable[Tensor]]  # called once a pass: the data need not lie in memory
 
@@ -29,7 +30,7 @@ class Normalizer(nn.Module):
     mean: Tensor
     std: Tensor
 
-    def __init__(self, channels: int, grid: tuple[int, ...] = ()) -> None:
+    def __init__(self, channels: Count, grid: tuple[Count, ...] = ()) -> None:
         super().__init__()
         self.register_buffer("mean", torch.zeros(*self.kept(grid), channels))
         self.register_buffer("std", torch.ones(*self.kept(grid), channels))

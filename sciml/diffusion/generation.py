@@ -14,6 +14,7 @@ from sciml.diffusion.calibration import sliced_wasserstein
 from sciml.diffusion.coloured import White
 from sciml.diffusion.likelihood import Likelihood
 from sciml.errors import ConfigError
+from sciml.ranges import Count
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -58,15 +59,15 @@ class Generation(LightningModule):
     def __init__(
         self,
         *,
-        shape: tuple[int, ...],
+        shape: tuple[Count, ...],
         prior: Prior,
         sampler: Sampler,
         likelihood: Likelihood | None = None,
         reference: Prior | None = None,
-        samples: int = 4096,
-        sets: int = 16,
-        points: int = 256,
-        batch_size: int = 4096,
+        samples: Count = 4096,
+        sets: Count = 16,
+        points: Count = 256,
+        batch_size: Count = 4096,
     ) -> None:
         super().__init__()
         if samples < 2 or sets < 2 or points < 1 or batch_size < 1:

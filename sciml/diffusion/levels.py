@@ -15,6 +15,7 @@ import torch
 
 from sciml.diffusion.base import Sampler
 from sciml.errors import ConfigError
+from sciml.ranges import Count, Positive
 
 
 class Levels(ABC):
@@ -56,7 +57,9 @@ class Karras(Levels):
         rest: As in :class:`Levels`.
     """
 
-    def __init__(self, *, steps: int, sigma_min: float = 0.002, sigma_max: float = 80.0, rho: float = 7.0) -> None:
+    def __init__(
+        self, *, steps: Count, sigma_min: Positive = 0.002, sigma_max: Positive = 80.0, rho: Positive = 7.0
+    ) -> None:
         super().__init__(steps=steps, sigma_min=sigma_min, sigma_max=sigma_max)
         self.rho = rho
 
@@ -75,7 +78,7 @@ class Geometric(Levels):
         rest: As in :class:`Levels`.
     """
 
-    def __init__(self, *, steps: int, sigma_min: float = 0.01, sigma_max: float = 50.0) -> None:
+    def __init__(self, *, steps: Count, sigma_min: Positive = 0.01, sigma_max: Positive = 50.0) -> None:
         super().__init__(steps=steps, sigma_min=sigma_min, sigma_max=sigma_max)
 
     def between(self, top: float, bottom: float, n: int) -> list[float]:

@@ -25,6 +25,7 @@ from sciml.diffusion.base import Prior
 from sciml.diffusion.coloured import White
 from sciml.diffusion.process import SDE
 from sciml.errors import ConfigError
+from sciml.ranges import Count, Natural, Positive
 
 
 @final
@@ -47,12 +48,12 @@ class Likelihood:
         self,
         *,
         sde: SDE,
-        exact_up_to: int = 64,
-        probes: int = 1,
+        exact_up_to: Natural = 64,
+        probes: Count = 1,
         method: str = "dopri5",
-        rtol: float = 1e-5,
-        atol: float = 1e-5,
-        batch_size: int = 512,
+        rtol: Positive = 1e-5,
+        atol: Positive = 1e-5,
+        batch_size: Count = 512,
     ) -> None:
         check(method, rtol, atol)
         if exact_up_to < 0 or probes < 1 or batch_size < 1:

@@ -23,6 +23,7 @@ from sciml.diffusion.coloured import solve
 from sciml.diffusion.figure import posterior_figure
 from sciml.errors import ConfigError
 from sciml.metric import relative_l2_each
+from sciml.ranges import Count
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -59,14 +60,14 @@ class Inverse(LightningModule):
     def __init__(
         self,
         *,
-        shape: tuple[int, ...],
+        shape: tuple[Count, ...],
         prior: Prior,
         measurement: Measurement,
         solver: Solver,
         score: Score | None = None,
-        problems: int = 32,
-        samples: int = 64,
-        batch_size: int = 2048,
+        problems: Count = 32,
+        samples: Count = 64,
+        batch_size: Count = 2048,
     ) -> None:
         super().__init__()
         if problems < 1 or samples < 1:

@@ -13,6 +13,7 @@ from sciml.data.stream import normal
 from sciml.diffusion.base import Prior, Sampler, start
 from sciml.diffusion.process import SDE, times
 from sciml.errors import ConfigError
+from sciml.ranges import Count
 
 
 class Reverse(Sampler, ABC):
@@ -29,7 +30,7 @@ class Reverse(Sampler, ABC):
         ConfigError: There are fewer than two steps, or the process has no such step.
     """
 
-    def __init__(self, *, sde: SDE, steps: int) -> None:
+    def __init__(self, *, sde: SDE, steps: Count) -> None:
         if steps < 2:
             raise ConfigError(f"sampler.steps is {steps}; it must be at least 2")
         self.sde, self.sigma_max = sde, sde.sigma(1.0)

@@ -27,6 +27,7 @@ from sciml.diffusion.gaussian_fit import GaussianFit
 from sciml.diffusion.preconditioner.base import Preconditioner
 from sciml.errors import ConfigError
 from sciml.parallel import check_network, check_rows, ranks
+from sciml.ranges import Count, Momentum, NonNegative
 from sciml.trained import Trained, check_slots
 
 if TYPE_CHECKING:
@@ -72,11 +73,11 @@ class Denoising(Trained):
         scheduler: Callable[[Optimizer], LRScheduler] | None = None,
         sampler: Sampler | None = None,
         dihedral: bool = False,
-        ema: float = 0.999,
-        batch_size: int = 64,
-        tested_at: Sequence[float] = (0.1, 1.0, 10.0),
-        log_every: int = 50,
-        val_every: int = 250,
+        ema: Momentum = 0.999,
+        batch_size: Count = 64,
+        tested_at: Sequence[NonNegative] = (0.1, 1.0, 10.0),
+        log_every: Count = 50,
+        val_every: Count = 250,
     ) -> None:
         super().__init__(optimizer=optimizer, scheduler=scheduler, log_every=log_every, val_every=val_every)
         check_slots("diffusion", network=network, optimizer=optimizer)

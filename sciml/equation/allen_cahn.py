@@ -29,6 +29,7 @@ from sciml.equation.classical import runge_kutta
 from sciml.equation.etdrk4 import fast_length
 from sciml.equation.operator import partials
 from sciml.equation.series import Series, solve
+from sciml.ranges import NonNegative
 
 
 class AllenCahn(Evolution):
@@ -45,7 +46,7 @@ class AllenCahn(Evolution):
     upper = (1.0, 1.0)
     tolerance = 9e-6  # next to the ends for t < 0.01; 1e-9 elsewhere
 
-    def __init__(self, *, epsilon: float = 1e-4, rate: float = 5.0) -> None:
+    def __init__(self, *, epsilon: NonNegative = 1e-4, rate: float = 5.0) -> None:
         self.epsilon, self.rate = epsilon, rate
 
     def residual(self, field: Field, x: Tensor) -> Tensor:

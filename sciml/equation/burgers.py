@@ -33,6 +33,7 @@ from sciml.equation.etdrk4 import ETDRK4
 from sciml.equation.operator import partials
 from sciml.equation.spectral import analyse, highest, march, observe, substeps, synthesise, wavenumbers
 from sciml.errors import ConfigError
+from sciml.ranges import Count, Positive
 
 
 class Burgers(Evolution):
@@ -52,7 +53,7 @@ class Burgers(Evolution):
     upper = (1.0, 1.0)
     tolerance = 1e-9  # rounding of √t close to the start
 
-    def __init__(self, *, nu: float = 0.01 / math.pi, nodes: int = 100) -> None:
+    def __init__(self, *, nu: Positive = 0.01 / math.pi, nodes: Count = 100) -> None:
         if not 2 <= nodes <= 200:
             raise ConfigError(f"burgers: nodes is {nodes}; it must be 2 to 200")  # NumPy's rule overflows above
         self.nu, self.nodes = nu, nodes

@@ -21,6 +21,7 @@ from torch import Tensor
 from sciml.equation.base import Equation, Field
 from sciml.equation.operator import laplacian, partials
 from sciml.errors import ConfigError
+from sciml.ranges import Positive
 
 
 class Kovasznay(Equation):
@@ -38,7 +39,7 @@ class Kovasznay(Equation):
     lower = (-0.5, -0.5)
     upper = (1.0, 1.5)
 
-    def __init__(self, *, reynolds: float = 40.0) -> None:
+    def __init__(self, *, reynolds: Positive = 40.0) -> None:
         if reynolds <= 0:
             raise ConfigError(f"reynolds is {reynolds:g}; it must be positive")
         self.reynolds = reynolds

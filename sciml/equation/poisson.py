@@ -16,6 +16,7 @@ from torch import Tensor
 
 from sciml.equation.base import Equation, Field
 from sciml.equation.operator import laplacian, partials
+from sciml.ranges import Positive
 
 
 class Poisson(Equation):
@@ -29,7 +30,7 @@ class Poisson(Equation):
     outputs = ("u",)
     lower = (0.0, 0.0)
 
-    def __init__(self, *, length: float = 1.0) -> None:
+    def __init__(self, *, length: Positive = 1.0) -> None:
         self.length = length
         self.upper = (length, length)
 

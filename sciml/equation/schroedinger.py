@@ -26,6 +26,7 @@ from sciml.equation.etdrk4 import fast_length
 from sciml.equation.operator import partials
 from sciml.equation.series import Series, solve
 from sciml.errors import ConfigError
+from sciml.ranges import Positive
 
 _IMAGES = 3  # on either side; for a period of 10 the next ones are below 1e-14
 
@@ -44,7 +45,7 @@ class Schroedinger(Evolution):
     outputs = ("u", "v")
     tolerance = 1e-8
 
-    def __init__(self, *, half: float = 5.0) -> None:
+    def __init__(self, *, half: Positive = 5.0) -> None:
         if half < 5:
             raise ConfigError(f"half is {half:g}; it must be at least 5")
         self.half = half

@@ -12,6 +12,7 @@ from abc import ABC
 
 from sciml.errors import ConfigError, RunError
 from sciml.influence.base import Attributor, Task
+from sciml.ranges import NonNegative
 
 
 class Damped(Attributor, ABC):
@@ -24,7 +25,7 @@ class Damped(Attributor, ABC):
         ConfigError: The damping is negative.
     """
 
-    def __init__(self, *, damping: float = 0.1) -> None:
+    def __init__(self, *, damping: NonNegative = 0.1) -> None:
         if not damping >= 0:
             raise ConfigError(f"influence.attributor.damping is {damping}; it must not be negative")
         self.damping = damping

@@ -27,6 +27,7 @@ from torch import Generator, Tensor
 from sciml.data.batches import Batches
 from sciml.errors import ConfigError, Diverged
 from sciml.influence.base import NetworkTask, Params
+from sciml.ranges import Count, Momentum, Positive
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,10 +44,10 @@ class Recipe:
         ConfigError: A value is out of its range.
     """
 
-    epochs: int
-    batch_size: int
-    lr: float
-    momentum: float = 0.9
+    epochs: Count
+    batch_size: Count
+    lr: Positive
+    momentum: Momentum = 0.9
 
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size"):

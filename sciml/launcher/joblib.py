@@ -23,6 +23,7 @@ from sciml.errors import RunError, Stopped, UsageError
 from sciml.launcher.base import Launcher
 from sciml.launcher.local import cores, noting
 from sciml.launcher.warm import HEAVY, call, in_child, warm_up
+from sciml.ranges import Natural
 
 _noted: list[int] = []  # signals that this worker got
 
@@ -39,7 +40,7 @@ class Joblib(Launcher):
 
     waits: ClassVar[bool] = True
 
-    def __init__(self, *, jobs: int = 0) -> None:
+    def __init__(self, *, jobs: Natural = 0) -> None:
         self.jobs = jobs
         self.ended: Callable[[int, int], None] = lambda index, code: None
 

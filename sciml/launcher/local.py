@@ -22,6 +22,7 @@ from typing import Any, ClassVar
 from sciml.errors import RunError, Stopped
 from sciml.folder import disk_error
 from sciml.launcher.base import Launcher
+from sciml.ranges import Natural
 from sciml.signals import SIGNALS
 
 POLL = 0.1  # seconds between two looks at the processes
@@ -106,7 +107,7 @@ class Local(Launcher):
 
     waits: ClassVar[bool] = True
 
-    def __init__(self, *, jobs: int = 0) -> None:
+    def __init__(self, *, jobs: Natural = 0) -> None:
         self.jobs = jobs
 
     def launch(self, commands: Sequence[Sequence[str]], folder: Path, name: str) -> list[str]:

@@ -16,6 +16,7 @@ from sciml import scheduler
 from sciml.errors import RunError, UsageError
 from sciml.folder import write_atomically
 from sciml.launcher.base import Launcher
+from sciml.ranges import Count, Natural
 from sciml.signals import SHIELDED
 
 
@@ -49,19 +50,19 @@ class Slurm(Launcher):
         partition: str | None = None,
         time: str | None = None,
         memory: str | None = None,
-        cpus: int = 1,
-        gpus: int = 0,
-        nodes: int = 1,
-        tasks_per_node: int = 1,
+        cpus: Count = 1,
+        gpus: Natural = 0,
+        nodes: Count = 1,
+        tasks_per_node: Count = 1,
         account: str | None = None,
         qos: str | None = None,
         constraint: str | None = None,
-        parallel: int = 0,
-        signal: int = 120,
+        parallel: Natural = 0,
+        signal: Natural = 120,
         setup: Sequence[str] = (),
         srun: Sequence[str] = (),
         sbatch: Mapping[str, str | int | bool | None] | None = None,
-        runs_per_task: int = 1,
+        runs_per_task: Count = 1,
     ) -> None:
         self.options: dict[str, str | int | bool | None] = {
             "partition": partition,

@@ -18,6 +18,7 @@ from sciml import scheduler
 from sciml.errors import RunError, UsageError
 from sciml.launcher.base import Launcher
 from sciml.launcher.warm import call
+from sciml.ranges import Count, Natural
 from sciml.signals import REQUEUE, SHIELDED
 
 
@@ -48,20 +49,20 @@ class Submitit(Launcher):
         self,
         *,
         partition: str | None = None,
-        minutes: int = 60,
+        minutes: Count = 60,
         memory: str | None = None,
-        cpus: int = 1,
-        gpus: int = 0,
-        nodes: int = 1,
-        tasks_per_node: int = 1,
+        cpus: Count = 1,
+        gpus: Natural = 0,
+        nodes: Count = 1,
+        tasks_per_node: Count = 1,
         account: str | None = None,
         qos: str | None = None,
         constraint: str | None = None,
-        parallel: int = 256,
-        signal: int = 120,
+        parallel: Natural = 256,
+        signal: Natural = 120,
         setup: Sequence[str] = (),
         sbatch: Mapping[str, str | int | bool | None] | None = None,
-        timeouts: int = 1000,
+        timeouts: Natural = 1000,
     ) -> None:
         self.timeouts = timeouts
         extra = {"account": account, **{key.replace("_", "-"): value for key, value in (sbatch or {}).items()}}

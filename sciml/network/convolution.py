@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from sciml.errors import ConfigError
 from sciml.network.layer import ACTIVATIONS
+from sciml.ranges import Count
 
 
 class Convolution(nn.Module):
@@ -43,7 +44,14 @@ class Convolution(nn.Module):
     grid_free: ClassVar[bool] = False
 
     def __init__(
-        self, in_features: int, out_features: int, *, width: int, depth: int, kernel: int = 5, activation: str = "tanh"
+        self,
+        in_features: Count,
+        out_features: Count,
+        *,
+        width: Count,
+        depth: Count,
+        kernel: Count = 5,
+        activation: str = "tanh",
     ) -> None:
         super().__init__()
         if activation not in ACTIVATIONS:

@@ -28,6 +28,7 @@ from sciml.network.axes import CONVOLUTIONS
 from sciml.network.layer import activation_of, check_sizes
 from sciml.network.patches import crop_to, divisible, pad_to, patchify, unpatchify
 from sciml.network.unet import TRANSPOSED, Closed, Embedding
+from sciml.ranges import Count, Natural
 
 START = 1e-5  # of the weights that end a block, relative to torch's own
 
@@ -65,18 +66,18 @@ class Denoiser(nn.Module):
 
     def __init__(
         self,
-        in_features: int,
-        out_features: int,
+        in_features: Count,
+        out_features: Count,
         *,
-        dims: int = 2,
-        patch: int = 2,
-        width: int = 32,
-        multipliers: Sequence[int] = (1, 2, 4),
-        blocks: int = 1,
-        groups: int = 8,
+        dims: Count = 2,
+        patch: Count = 2,
+        width: Count = 32,
+        multipliers: Sequence[Count] = (1, 2, 4),
+        blocks: Count = 1,
+        groups: Count = 8,
         periodic: bool = False,
         activation: str = "silu",
-        conditions: int = 0,
+        conditions: Natural = 0,
     ) -> None:
         super().__init__()
         _check(dims, width, multipliers, groups)

@@ -27,6 +27,7 @@ from sciml.errors import ConfigError
 from sciml.network.fno import FUNCTIONS, Padding, TwoLayers
 from sciml.network.layer import check_sizes
 from sciml.network.spectral import Spectral, check_modes
+from sciml.ranges import Count, NonNegative
 
 HEADS = ("layer", "sum")
 
@@ -60,17 +61,17 @@ class FFNO(nn.Module):
 
     def __init__(
         self,
-        in_features: int,
-        out_features: int,
+        in_features: Count,
+        out_features: Count,
         *,
-        modes: Sequence[int],
-        width: int,
-        depth: int = 4,
-        factor: int = 4,
+        modes: Sequence[Count],
+        width: Count,
+        depth: Count = 4,
+        factor: Count = 4,
         share: bool = False,
         head: str = "layer",
-        projection: int = 128,
-        padding: float | Sequence[float] = 0,
+        projection: Count = 128,
+        padding: NonNegative | Sequence[NonNegative] = 0,
         activation: str = "relu",
         transform: str = "auto",
     ) -> None:

@@ -30,6 +30,7 @@ from torch.nn import functional as F
 from sciml.errors import ConfigError
 from sciml.network.layer import ACTIVATIONS, check_sizes
 from sciml.network.spectral import Spectral, check_modes
+from sciml.ranges import Count, Natural, NonNegative
 
 FUNCTIONS: dict[str, Callable[[Tensor], Tensor]] = {"gelu": F.gelu, "relu": F.relu, **ACTIVATIONS}
 SKIPS = ("linear", "gate", "identity", "none")
@@ -66,18 +67,18 @@ class FNO(nn.Module):
 
     def __init__(
         self,
-        in_features: int,
-        out_features: int,
+        in_features: Count,
+        out_features: Count,
         *,
-        modes: Sequence[int],
-        width: int,
-        depth: int = 4,
-        lifting: int = 0,
-        projection: int = 128,
-        mlp: int = 0,
+        modes: Sequence[Count],
+        width: Count,
+        depth: Count = 4,
+        lifting: Natural = 0,
+        projection: Count = 128,
+        mlp: Natural = 0,
         skip: str = "linear",
         mlp_skip: str = "gate",
-        padding: float | Sequence[float] = 0,
+        padding: NonNegative | Sequence[NonNegative] = 0,
         activation: str = "gelu",
         transform: str = "auto",
         init: str = "normal",

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from sciml.network.features import FourierFeatures
 from sciml.network.mlp import MLP
+from sciml.ranges import Count, Positive
 
 
 class Fourier(nn.Module):
@@ -32,14 +33,14 @@ class Fourier(nn.Module):
 
     def __init__(
         self,
-        in_features: int,
-        out_features: int,
+        in_features: Count,
+        out_features: Count,
         *,
-        features: int = 64,
-        sigma: float | Sequence[float] = 1.0,
+        features: Count = 64,
+        sigma: Positive | Sequence[Positive] = 1.0,
         trainable: bool = False,
-        width: int,
-        depth: int,
+        width: Count,
+        depth: Count,
         activation: str = "tanh",
         init: str = "glorot",
     ) -> None:

@@ -30,6 +30,7 @@ from sciml.network.axes import check_dims, interpolate
 from sciml.network.layer import check_sizes
 from sciml.network.resample import Coarsen, Refine
 from sciml.network.spectral import Spectral
+from sciml.ranges import Count, Momentum, NonNegative, Positive
 
 NORMS = ("head", "layer")
 
@@ -68,22 +69,22 @@ class GalerkinTransformer(nn.Module):
 
     def __init__(
         self,
-        in_features: int,
-        out_features: int,
+        in_features: Count,
+        out_features: Count,
         *,
-        dims: int = 1,
+        dims: Count = 1,
         attention: str = "galerkin",
         norm: str = "head",
-        width: int = 96,
-        depth: int = 4,
-        heads: int = 1,
-        feedforward: int = 192,
-        coarsening: float = 1.0,
-        modes: int = 16,
-        decoder_width: int = 48,
-        gain: float = 0.01,
-        diagonal: float = 0.01,
-        dropout: float = 0.0,
+        width: Count = 96,
+        depth: Count = 4,
+        heads: Count = 1,
+        feedforward: Count = 192,
+        coarsening: Positive = 1.0,
+        modes: Count = 16,
+        decoder_width: Count = 48,
+        gain: NonNegative = 0.01,
+        diagonal: NonNegative = 0.01,
+        dropout: Momentum = 0.0,
     ) -> None:
         super().__init__()
         check_dims("dims", dims)

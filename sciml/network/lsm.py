@@ -36,6 +36,7 @@ from sciml.errors import ConfigError
 from sciml.network.axes import BATCH_NORMS, MAX_POOLS, check_dims, convolution, interpolate
 from sciml.network.layer import check_sizes
 from sciml.network.patches import crop_to, divisible, pad_to, patchify, unpatchify
+from sciml.ranges import Count
 
 NORMS = ("batch", "group")
 
@@ -68,16 +69,16 @@ class LSM(nn.Module):
 
     def __init__(
         self,
-        in_features: int,
-        out_features: int,
+        in_features: Count,
+        out_features: Count,
         *,
-        patch: Sequence[int] = (6, 6),
-        width: int = 64,
-        scales: int = 5,
-        tokens: int = 4,
-        basis: int = 12,
-        heads: int = 8,
-        hidden: int = 128,
+        patch: Sequence[Count] = (6, 6),
+        width: Count = 64,
+        scales: Count = 5,
+        tokens: Count = 4,
+        basis: Count = 12,
+        heads: Count = 8,
+        hidden: Count = 128,
         norm: str = "batch",
     ) -> None:
         super().__init__()

@@ -13,6 +13,7 @@ from itertools import pairwise
 from torch import Tensor, nn
 
 from sciml.network.layer import activation_of, check_sizes, linear
+from sciml.ranges import Count
 
 
 class MLP(nn.Module):
@@ -37,11 +38,11 @@ class MLP(nn.Module):
 
     def __init__(
         self,
-        in_features: int,
-        out_features: int,
+        in_features: Count,
+        out_features: Count,
         *,
-        width: int,
-        depth: int,
+        width: Count,
+        depth: Count,
         activation: str = "tanh",
         init: str = "torch",
     ) -> None:

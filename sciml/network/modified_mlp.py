@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from sciml.network.features import FourierFeatures
 from sciml.network.layer import Factorised, activation_of, check_sizes, linear
+from sciml.ranges import Count, Positive
 
 
 class ModifiedMLP(nn.Module):
@@ -43,16 +44,16 @@ class ModifiedMLP(nn.Module):
 
     def __init__(
         self,
-        in_features: int,
-        out_features: int,
+        in_features: Count,
+        out_features: Count,
         *,
-        width: int,
-        depth: int,
+        width: Count,
+        depth: Count,
         activation: str = "tanh",
         init: str = "glorot",
         factorised: bool = False,
-        features: int | None = None,
-        sigma: float | Sequence[float] = 1.0,
+        features: Count | None = None,
+        sigma: Positive | Sequence[Positive] = 1.0,
     ) -> None:
         super().__init__()
         self.activation = activation_of(activation)

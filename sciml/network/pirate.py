@@ -24,6 +24,7 @@ from torch import Tensor, nn
 
 from sciml.network.features import FourierFeatures
 from sciml.network.layer import Factorised, activation_of, check_sizes, linear
+from sciml.ranges import Count, Positive
 
 
 class PirateNet(nn.Module):
@@ -48,15 +49,15 @@ class PirateNet(nn.Module):
 
     def __init__(
         self,
-        in_features: int,
-        out_features: int,
+        in_features: Count,
+        out_features: Count,
         *,
-        width: int = 256,
-        blocks: int = 3,
+        width: Count = 256,
+        blocks: Count = 3,
         activation: str = "tanh",
         init: str = "glorot",
         factorised: bool = True,
-        sigma: float | Sequence[float] = 1 / math.pi,
+        sigma: Positive | Sequence[Positive] = 1 / math.pi,
         alpha: float = 0.0,
     ) -> None:
         super().__init__()

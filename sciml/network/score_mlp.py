@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from sciml.errors import RunError
 from sciml.network.layer import activation_of, check_sizes
 from sciml.network.unet import Embedding
+from sciml.ranges import Count, Natural
 
 START = 1e-5  # of the weights that end a block, relative to torch's own
 
@@ -45,13 +46,13 @@ class ScoreMLP(nn.Module):
 
     def __init__(
         self,
-        in_features: int,
-        out_features: int,
+        in_features: Count,
+        out_features: Count,
         *,
-        width: int = 128,
-        blocks: int = 3,
+        width: Count = 128,
+        blocks: Count = 3,
         activation: str = "silu",
-        conditions: int = 0,
+        conditions: Natural = 0,
     ) -> None:
         super().__init__()
         check_sizes(width=width, blocks=blocks)

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from sciml.errors import ConfigError
 from sciml.network.layer import check_sizes
+from sciml.ranges import Count, Positive
 
 
 class Siren(nn.Module):
@@ -36,7 +37,9 @@ class Siren(nn.Module):
 
     pointwise = True
 
-    def __init__(self, in_features: int, out_features: int, *, width: int, depth: int, omega: float = 30.0) -> None:
+    def __init__(
+        self, in_features: Count, out_features: Count, *, width: Count, depth: Count, omega: Positive = 30.0
+    ) -> None:
         super().__init__()
         check_sizes(width=width, depth=depth)
         if omega <= 0:

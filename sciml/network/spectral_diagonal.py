@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from sciml.errors import ConfigError
+from sciml.ranges import Count
 
 
 class SpectralDiagonal(nn.Module):
@@ -39,7 +40,7 @@ class SpectralDiagonal(nn.Module):
     equivariant: ClassVar[frozenset[str]] = frozenset({"translation"})
     grid_free: ClassVar[bool] = True
 
-    def __init__(self, in_features: int, out_features: int, *, modes: int = 16) -> None:
+    def __init__(self, in_features: Count, out_features: Count, *, modes: Count = 16) -> None:
         super().__init__()
         if modes < 1:
             raise ConfigError(f"network.modes is {modes}; it must be at least 1")

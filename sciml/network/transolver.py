@@ -32,6 +32,7 @@ from torch import Tensor, nn
 from sciml.errors import ConfigError
 from sciml.network.axes import check_dims, convolution
 from sciml.network.layer import check_sizes
+from sciml.ranges import Count, Momentum, Natural
 
 PROJECTIONS = ("convolution", "linear")
 STARTS = ("normal", "torch")
@@ -71,20 +72,20 @@ class Transolver(nn.Module):
 
     def __init__(
         self,
-        in_features: int,
-        out_features: int,
+        in_features: Count,
+        out_features: Count,
         *,
-        dims: int = 2,
+        dims: Count = 2,
         projection: str = "convolution",
-        width: int = 128,
-        depth: int = 8,
-        heads: int = 8,
-        slices: int = 64,
-        expansion: int = 1,
-        kernel: int = 3,
-        reference: int = 8,
+        width: Count = 128,
+        depth: Count = 8,
+        heads: Count = 8,
+        slices: Count = 64,
+        expansion: Count = 1,
+        kernel: Count = 3,
+        reference: Natural = 8,
         init: str = "normal",
-        dropout: float = 0.0,
+        dropout: Momentum = 0.0,
     ) -> None:
         super().__init__()
         check_dims("dims", dims)

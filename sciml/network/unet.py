@@ -29,6 +29,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sciml.errors import ConfigError, RunError
+from sciml.ranges import Count, Natural
 
 CONVOLUTIONS: dict[int, type[nn.Module]] = {1: nn.Conv1d, 2: nn.Conv2d}
 TRANSPOSED: dict[int, type[nn.Module]] = {1: nn.ConvTranspose1d, 2: nn.ConvTranspose2d}
@@ -66,17 +67,17 @@ class UNet(nn.Module):
 
     def __init__(
         self,
-        in_features: int,
-        out_features: int,
+        in_features: Count,
+        out_features: Count,
         *,
-        dims: int = 2,
-        width: int = 64,
-        multipliers: Sequence[int] = (1, 2, 4, 16),
-        blocks: int = 2,
-        groups: int = 1,
+        dims: Count = 2,
+        width: Count = 64,
+        multipliers: Sequence[Count] = (1, 2, 4, 16),
+        blocks: Count = 2,
+        groups: Count = 1,
         periodic: bool = False,
         activation: str = "gelu",
-        conditions: int = 0,
+        conditions: Natural = 0,
     ) -> None:
         super().__init__()
         _check(dims, width, multipliers, blocks, groups, activation)

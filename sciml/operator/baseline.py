@@ -10,6 +10,7 @@ from sciml.operator.base import Dataset
 from sciml.operator.evaluation import Scores, error_figures, evaluate, metrics
 from sciml.operator.predictor import Predictor
 from sciml.operator.rollout.autoregressive import Autoregressive
+from sciml.ranges import Count
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -24,7 +25,7 @@ class Baseline(LightningModule):
         batch_size: Examples at a time.
     """
 
-    def __init__(self, *, dataset: Dataset, predictor: Predictor, batch_size: int = 64) -> None:
+    def __init__(self, *, dataset: Dataset, predictor: Predictor, batch_size: Count = 64) -> None:
         super().__init__()
         self.dataset, self.predictor, self.batch_size = dataset, predictor, batch_size
         self._scores: dict[str, Scores] = {}

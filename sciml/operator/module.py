@@ -24,6 +24,7 @@ from sciml.operator.base import Augmentation, Dataset, FieldMap, Loss, Rollout, 
 from sciml.operator.evaluation import Scores, error_figures, evaluate, field_figure, metrics
 from sciml.operator.stepper.base import Stepper
 from sciml.parallel import check_network, check_rows, ranks
+from sciml.ranges import Count, Momentum
 from sciml.trained import Trained, check_slots
 
 if TYPE_CHECKING:
@@ -67,10 +68,10 @@ class Operator(Trained):
         augmentation: Callable[[tuple[bool, ...]], Augmentation] | None = None,
         scheduler: Callable[[Optimizer], LRScheduler] | None = None,
         positions: bool = False,
-        ema: float = 0.0,
-        batch_size: int = 32,
-        log_every: int = 50,
-        val_every: int = 250,
+        ema: Momentum = 0.0,
+        batch_size: Count = 32,
+        log_every: Count = 50,
+        val_every: Count = 250,
     ) -> None:
         super().__init__(optimizer=optimizer, scheduler=scheduler, log_every=log_every, val_every=val_every)
         check_slots("operator", network=network, optimizer=optimizer)

@@ -17,6 +17,7 @@ from torch.optim import Optimizer
 from sciml.config import did_you_mean
 from sciml.errors import ConfigError
 from sciml.optimizer.base import Objective, ObjectiveOptimizer
+from sciml.ranges import Positive
 
 log = logging.getLogger("sciml")
 KEYS = ("optimizer", "steps")
@@ -41,7 +42,7 @@ class Chain(ObjectiveOptimizer):
         params: Iterable[Tensor] | Iterable[dict[str, Any]],
         *,
         stages: Sequence[Mapping[str, Any]],
-        lr: float = 1.0,
+        lr: Positive = 1.0,
     ) -> None:
         if not stages:
             raise ConfigError("optimizer.stages is empty; a chain needs at least one stage")

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from sciml.errors import ConfigError
+from sciml.ranges import Momentum, NonNegative, Positive
 
 
 class ClippedAdam(torch.optim.AdamW):
@@ -35,11 +36,11 @@ class ClippedAdam(torch.optim.AdamW):
         self,
         params: Iterable[nn.Parameter] | Iterable[dict[str, Any]],
         *,
-        lr: float = 1e-3,
-        betas: tuple[float, float] = (0.9, 0.999),
-        eps: float = 1e-8,
-        weight_decay: float = 0.0,
-        max_norm: float = 1.0,
+        lr: Positive = 1e-3,
+        betas: tuple[Momentum, Momentum] = (0.9, 0.999),
+        eps: NonNegative = 1e-8,
+        weight_decay: NonNegative = 0.0,
+        max_norm: Positive = 1.0,
     ) -> None:
         if max_norm <= 0:
             raise ConfigError(f"optimizer.max_norm is {max_norm:g}; it must be positive")

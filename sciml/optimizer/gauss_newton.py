@@ -40,6 +40,7 @@ from sciml.optimizer.base import Objective
 from sciml.optimizer.flat import FlatOptimizer
 from sciml.optimizer.least_squares import DampedLeastSquares
 from sciml.optimizer.line_search import best_of_halved
+from sciml.ranges import Momentum, Natural, NonNegative, Positive
 
 
 class GaussNewton(FlatOptimizer):
@@ -113,9 +114,9 @@ class ENGDW(GaussNewton):
         self,
         params: Iterable[Tensor] | Iterable[dict[str, Any]],
         *,
-        lr: float = 1.0,
-        damping: float = 1e-12,
-        halvings: int = 30,
+        lr: Positive = 1.0,
+        damping: NonNegative = 1e-12,
+        halvings: Natural = 30,
     ) -> None:
         super().__init__(params, lr=lr, damping=damping)
         if halvings < 0:
@@ -156,10 +157,10 @@ class SPRING(ENGDW):
         self,
         params: Iterable[Tensor] | Iterable[dict[str, Any]],
         *,
-        lr: float = 1.0,
-        damping: float = 1e-10,
-        momentum: float = 0.9,
-        halvings: int = 30,
+        lr: Positive = 1.0,
+        damping: NonNegative = 1e-10,
+        momentum: Momentum = 0.9,
+        halvings: Natural = 30,
     ) -> None:
         super().__init__(params, lr=lr, damping=damping, halvings=halvings)
         if not 0 <= momentum < 1:

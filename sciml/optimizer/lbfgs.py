@@ -15,6 +15,7 @@ from typing import Any, final
 from torch import Tensor
 
 from sciml.optimizer.quasi_newton import QuasiNewton
+from sciml.ranges import Count, NonNegative, Positive
 
 
 @final
@@ -37,11 +38,11 @@ class LBFGS(QuasiNewton):
         self,
         params: Iterable[Tensor] | Iterable[dict[str, Any]],
         *,
-        lr: float = 1.0,
-        history: int = 100,
-        restart_every: int | None = None,
-        tolerance_grad: float = 0.0,
-        max_evaluations: int = 25,
+        lr: Positive = 1.0,
+        history: Count = 100,
+        restart_every: Count | None = None,
+        tolerance_grad: NonNegative = 0.0,
+        max_evaluations: Count = 25,
     ) -> None:
         super().__init__(params, lr=lr, tolerance_grad=tolerance_grad, max_evaluations=max_evaluations)
         if history < 1 or (restart_every is not None and restart_every < 1):

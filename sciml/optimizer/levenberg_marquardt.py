@@ -31,6 +31,7 @@ from torch import Tensor
 from sciml.optimizer.base import Objective
 from sciml.optimizer.gauss_newton import GaussNewton
 from sciml.optimizer.least_squares import DampedLeastSquares
+from sciml.ranges import Count, NonNegative, Positive
 
 SHRINK, GROW = 1 / 3, 2.0  # of the damping, at most and at first
 LEAST, MOST = 1e-30, 1e30  # dampings between which it moves
@@ -56,10 +57,10 @@ class LevenbergMarquardt(GaussNewton):
         self,
         params: Iterable[Tensor] | Iterable[dict[str, Any]],
         *,
-        lr: float = 1.0,
-        damping: float = 1e-3,
-        trials: int = 10,
-        acceleration: float | None = 0.75,
+        lr: Positive = 1.0,
+        damping: NonNegative = 1e-3,
+        trials: Count = 10,
+        acceleration: Positive | None = 0.75,
     ) -> None:
         super().__init__(params, lr=lr, damping=damping)
         if trials < 1:

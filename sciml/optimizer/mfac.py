@@ -36,6 +36,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from sciml.linalg.woodbury import Woodbury
+from sciml.ranges import Count, Momentum, NonNegative, Positive
 
 STATE = "window"
 
@@ -61,11 +62,11 @@ class MFAC(Optimizer):
         self,
         params: Iterable[Tensor] | Iterable[dict[str, Any]],
         *,
-        lr: float = 1e-3,
-        momentum: float = 0.0,
-        weight_decay: float = 0.0,
-        window: int = 1024,
-        damping: float = 1e-5,
+        lr: Positive = 1e-3,
+        momentum: Momentum = 0.0,
+        weight_decay: NonNegative = 0.0,
+        window: Count = 1024,
+        damping: NonNegative = 1e-5,
     ) -> None:
         for name, number in (("lr", lr), ("momentum", momentum), ("weight_decay", weight_decay)):
             if number < 0:

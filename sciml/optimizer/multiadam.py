@@ -26,6 +26,7 @@ from sciml.conflict.groups import Groups, partition, total
 from sciml.errors import ConfigError
 from sciml.optimizer.base import Objective
 from sciml.optimizer.flat import FlatOptimizer
+from sciml.ranges import Momentum, NonNegative, Positive
 
 
 @final
@@ -48,9 +49,9 @@ class MultiAdam(FlatOptimizer):
         self,
         params: Iterable[Tensor] | Iterable[dict[str, Any]],
         *,
-        lr: float = 1e-3,
-        betas: tuple[float, float] = (0.99, 0.99),
-        eps: float = 1e-8,
+        lr: Positive = 1e-3,
+        betas: tuple[Momentum, Momentum] = (0.99, 0.99),
+        eps: NonNegative = 1e-8,
         groups: Groups | None = None,
     ) -> None:
         super().__init__(params, lr=lr)

@@ -23,6 +23,8 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
+from sciml.ranges import Momentum, NonNegative, Positive
+
 NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
 STEPS = 5
 
@@ -47,11 +49,11 @@ class Muon(Optimizer):
         self,
         params: Iterable[Tensor] | Iterable[dict[str, Any]],
         *,
-        lr: float = 1e-3,
-        momentum: float = 0.95,
-        betas: tuple[float, float] = (0.9, 0.95),
-        eps: float = 1e-8,
-        weight_decay: float = 0.0,
+        lr: Positive = 1e-3,
+        momentum: Momentum = 0.95,
+        betas: tuple[Momentum, Momentum] = (0.9, 0.95),
+        eps: NonNegative = 1e-8,
+        weight_decay: NonNegative = 0.0,
     ) -> None:
         for name, beta in (("momentum", momentum), ("betas[0]", betas[0]), ("betas[1]", betas[1])):
             if not 0 <= beta < 1:

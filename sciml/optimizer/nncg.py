@@ -35,6 +35,7 @@ from sciml.data.stream import stream
 from sciml.optimizer.base import Objective
 from sciml.optimizer.flat import FlatOptimizer
 from sciml.optimizer.line_search import backtrack
+from sciml.ranges import Count, NonNegative, Positive
 
 HALVINGS = 40
 Product = Callable[[Tensor], Tensor]
@@ -62,13 +63,13 @@ class NNCG(FlatOptimizer):
         self,
         params: Iterable[Tensor] | Iterable[dict[str, Any]],
         *,
-        lr: float = 1.0,
-        damping: float = 1e-2,
-        rank: int = 60,
-        refresh: int = 20,
-        cg_iterations: int = 1000,
-        cg_tolerance: float = 1e-10,
-        armijo: float = 0.1,
+        lr: Positive = 1.0,
+        damping: NonNegative = 1e-2,
+        rank: Count = 60,
+        refresh: Count = 20,
+        cg_iterations: Count = 1000,
+        cg_tolerance: NonNegative = 1e-10,
+        armijo: NonNegative = 0.1,
     ) -> None:
         super().__init__(params, lr=lr)
         if not 0 < damping < math.inf:

@@ -22,6 +22,7 @@ from torch import Tensor
 from sciml.optimizer.base import Objective
 from sciml.optimizer.flat import FlatOptimizer
 from sciml.optimizer.line_search import Trial, strong_wolfe
+from sciml.ranges import Count, NonNegative, Positive
 
 
 class QuasiNewton(FlatOptimizer):
@@ -41,9 +42,9 @@ class QuasiNewton(FlatOptimizer):
         self,
         params: Iterable[Tensor] | Iterable[dict[str, Any]],
         *,
-        lr: float = 1.0,
-        tolerance_grad: float = 0.0,
-        max_evaluations: int = 25,
+        lr: Positive = 1.0,
+        tolerance_grad: NonNegative = 0.0,
+        max_evaluations: Count = 25,
     ) -> None:
         super().__init__(params, lr=lr)
         if tolerance_grad < 0:

@@ -37,6 +37,8 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
+from sciml.ranges import Count, Momentum, NonNegative, Positive
+
 SIDES = ("left", "right")
 
 
@@ -61,13 +63,13 @@ class SOAP(Optimizer):
         self,
         params: Iterable[Tensor] | Iterable[dict[str, Any]],
         *,
-        lr: float = 3e-3,
-        betas: tuple[float, float] = (0.95, 0.95),
-        shampoo_beta: float | None = None,
-        eps: float = 1e-8,
-        weight_decay: float = 0.0,
-        precondition_frequency: int = 10,
-        max_precondition_dim: int = 10000,
+        lr: Positive = 3e-3,
+        betas: tuple[Momentum, Momentum] = (0.95, 0.95),
+        shampoo_beta: Momentum | None = None,
+        eps: NonNegative = 1e-8,
+        weight_decay: NonNegative = 0.0,
+        precondition_frequency: Count = 10,
+        max_precondition_dim: Count = 10000,
     ) -> None:
         for name, beta in (("betas[0]", betas[0]), ("betas[1]", betas[1]), ("shampoo_beta", shampoo_beta)):
             if beta is not None and not 0 <= beta < 1:

@@ -17,6 +17,7 @@ from torch import Generator, Tensor, nn
 
 from sciml.errors import ConfigError
 from sciml.pinn.jet import Jet
+from sciml.ranges import Count
 
 Points = dict[str, Tensor]
 
@@ -104,7 +105,7 @@ class Collocation(nn.Module, ABC):
     moves: bool = True
     grows: ClassVar[bool] = False
 
-    def __init__(self, *, every: int = 1) -> None:
+    def __init__(self, *, every: Count = 1) -> None:
         super().__init__()
         if every < 1:
             raise ConfigError(f"collocation.every is {every}; it must be at least 1")

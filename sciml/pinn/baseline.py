@@ -20,6 +20,7 @@ from sciml.metric import max_error, relative_l2
 from sciml.pinn.base import Problem
 from sciml.pinn.evaluation import errors, grid, solution_figures
 from sciml.pinn.jet import Jet
+from sciml.ranges import Count
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -39,7 +40,7 @@ class Baseline(LightningModule):
     """
 
     def __init__(
-        self, *, problem: Problem, predict: Literal["mean", "classical", "reference"] = "mean", n_val: int = 5000
+        self, *, problem: Problem, predict: Literal["mean", "classical", "reference"] = "mean", n_val: Count = 5000
     ) -> None:
         super().__init__()
         self.problem, self.n_val = problem, n_val

@@ -23,6 +23,7 @@ from sciml.pinn.gphm.likelihood import observe
 from sciml.pinn.gphm.profile import linearize
 from sciml.pinn.jet import Jet
 from sciml.pinn.problem.box import Box
+from sciml.ranges import Count
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -43,7 +44,7 @@ class Chebyshev(LightningModule):
         ConfigError: The problem has more inputs or other conditions, or ``degree`` is below 2.
     """
 
-    def __init__(self, *, problem: Box, degree: int = 1000, n_val: int = 5000) -> None:
+    def __init__(self, *, problem: Box, degree: Count = 1000, n_val: Count = 5000) -> None:
         super().__init__()
         if degree < 2:
             raise ConfigError(f"pinn.degree is {degree}; it must be at least 2")

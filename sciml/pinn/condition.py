@@ -13,6 +13,7 @@ from torch import Generator, Tensor
 from sciml.equation.base import Equation, Evolution
 from sciml.equation.operator import Operator, partials
 from sciml.errors import ConfigError
+from sciml.ranges import Count, Natural
 
 
 class Condition(ABC):
@@ -23,7 +24,7 @@ class Condition(ABC):
         random: Draw the points; else they are equidistant (a condition on a line only).
     """
 
-    def __init__(self, *, n: int, random: bool = True) -> None:
+    def __init__(self, *, n: Count, random: bool = True) -> None:
         self.n, self.random = n, random
 
     @abstractmethod
@@ -132,7 +133,7 @@ class Slope(Condition):
         axis: The axis, by its number among the inputs.
     """
 
-    def __init__(self, *, n: int, random: bool = True, axis: int = 1) -> None:
+    def __init__(self, *, n: Count, random: bool = True, axis: Natural = 1) -> None:
         super().__init__(n=n, random=random)
         self.axis = axis
 
@@ -159,7 +160,7 @@ class Periodic(Condition):
         axis: The axis, by its number among the inputs.
     """
 
-    def __init__(self, *, n: int, random: bool = True, order: int = 0, axis: int = 1) -> None:
+    def __init__(self, *, n: Count, random: bool = True, order: Natural = 0, axis: Natural = 1) -> None:
         super().__init__(n=n, random=random)
         self.order, self.axis = order, axis
 

@@ -27,6 +27,7 @@ from sciml.pinn.evaluation import check_derivatives, errors, propagation_failure
 from sciml.pinn.jet import Jet
 from sciml.pinn.objective import PinnObjective
 from sciml.pinn.sharing import check_parts, check_points, shared_terms
+from sciml.ranges import Count
 from sciml.trained import Trained
 
 if TYPE_CHECKING:
@@ -66,10 +67,10 @@ class Pinn(Trained):
         weighting: Weighting | Direction,
         optimizer: Callable[[Iterable[nn.Parameter]], Optimizer],
         scheduler: Callable[[Optimizer], LRScheduler] | None = None,
-        n_points: int = 1000,
-        log_every: int = 100,
-        val_every: int = 500,
-        n_val: int = 5000,
+        n_points: Count = 1000,
+        log_every: Count = 100,
+        val_every: Count = 500,
+        n_val: Count = 5000,
         compile: Mode = "auto",  # noqa: A002 - what torch calls it
         derivatives: Literal["auto", "taylor", "nested"] = "auto",
     ) -> None:

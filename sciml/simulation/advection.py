@@ -17,6 +17,7 @@ from typing import final
 import numpy as np
 import torch
 
+from sciml.ranges import Count, Positive
 from sciml.simulation.base import Simulation, generators
 
 
@@ -39,7 +40,7 @@ class Advection(Simulation):
     chunk = 64
 
     def __init__(
-        self, *, points: int, length: float, beta: float, waves: int, k_max: int, dt: float, frames: int
+        self, *, points: Count, length: Positive, beta: float, waves: Count, k_max: Count, dt: Positive, frames: Count
     ) -> None:
         self.points, self.length, self.beta = points, length, beta
         self.waves, self.k_max, self.dt, self.frames = waves, k_max, dt, frames

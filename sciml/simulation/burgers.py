@@ -25,6 +25,7 @@ from sciml.data.sines import pdebench_sines
 from sciml.equation.burgers import PeriodicBurgers
 from sciml.equation.spectral import analyse, highest, synthesise
 from sciml.errors import RunError
+from sciml.ranges import Count, NonNegative, Positive
 from sciml.simulation.base import Simulation, generators
 
 
@@ -56,17 +57,17 @@ class Burgers(Simulation):
     def __init__(
         self,
         *,
-        points: int = 1024,
-        resolution: int = 1024,
-        nu: float = 0.1,
+        points: Count = 1024,
+        resolution: Count = 1024,
+        nu: Positive = 0.1,
         initial: str = "gaussian",
-        modes: int = 256,
-        alpha: float = 2.0,
-        tau: float = 5.0,
-        sigma: float = 25.0,
-        dt: float = 1.0,
-        frames: int = 2,
-        step: float = 0.005,
+        modes: Count = 256,
+        alpha: Positive = 2.0,
+        tau: NonNegative = 5.0,
+        sigma: Positive = 25.0,
+        dt: Positive = 1.0,
+        frames: Count = 2,
+        step: Positive = 0.005,
     ) -> None:
         if initial not in ("gaussian", "sines"):
             raise ValueError(f"initial is '{initial}'; it must be 'gaussian' or 'sines'")

@@ -21,6 +21,7 @@ from torch import Tensor
 
 from sciml.data.neumann_field import neumann_fields
 from sciml.equation import darcy as equation
+from sciml.ranges import Count, NonNegative, Positive
 from sciml.simulation.base import Simulation, generators
 
 
@@ -52,17 +53,17 @@ class Darcy(Simulation):
     def __init__(
         self,
         *,
-        points: int = 85,
+        points: Count = 85,
         law: str = "threshold",
-        low: float = 3.0,
-        high: float = 12.0,
-        alpha: float = 2.0,
-        tau: float = 3.0,
-        modes: int = 128,
+        low: Positive = 3.0,
+        high: Positive = 12.0,
+        alpha: Positive = 2.0,
+        tau: NonNegative = 3.0,
+        modes: Count = 128,
         sampling: str = "nodes",
         average: str = "arithmetic",
         source: float = 1.0,
-        rtol: float = 1e-8,
+        rtol: Positive = 1e-8,
     ) -> None:
         if law not in ("threshold", "lognormal"):
             raise ValueError(f"law is '{law}'; it must be 'threshold' or 'lognormal'")

@@ -17,6 +17,7 @@ import torch
 from torch import Generator, Tensor
 
 from sciml.equation import gray_scott as equation
+from sciml.ranges import Count, Natural, NonNegative, Positive
 from sciml.simulation.base import Simulation, generators
 
 
@@ -51,20 +52,20 @@ class GrayScott(Simulation):
     def __init__(
         self,
         *,
-        points: int = 64,
-        resolution: int = 192,
-        feed: float = 0.029,
-        kill: float = 0.057,
-        d_u: float = 2e-5,
-        d_v: float = 1e-5,
-        length: float = 1.0,
-        spots: int = 5,
-        smallest: float = 0.03,
-        largest: float = 0.08,
-        dt: float = 20.0,
-        frames: int = 51,
-        warmup: int = 0,
-        step: float = 2.5,
+        points: Count = 64,
+        resolution: Count = 192,
+        feed: NonNegative = 0.029,
+        kill: NonNegative = 0.057,
+        d_u: NonNegative = 2e-5,
+        d_v: NonNegative = 1e-5,
+        length: Positive = 1.0,
+        spots: Count = 5,
+        smallest: Positive = 0.03,
+        largest: Positive = 0.08,
+        dt: Positive = 20.0,
+        frames: Count = 51,
+        warmup: Natural = 0,
+        step: Positive = 2.5,
     ) -> None:
         positive = {"points": points, "spots": spots, "smallest": smallest, "dt": dt, "frames": frames, "step": step}
         for name, value in positive.items():

@@ -13,6 +13,7 @@ import torch
 
 from sciml.data.periodic_field import periodic_fields
 from sciml.equation.heat import Heat as Equation
+from sciml.ranges import Count, NonNegative, Positive
 from sciml.simulation.base import Simulation, generators
 
 
@@ -34,7 +35,17 @@ class Heat(Simulation):
     periodic = (True,)
     chunk = 64
 
-    def __init__(self, *, points: int, modes: int, alpha: float, tau: float, nu: float, dt: float, frames: int) -> None:
+    def __init__(
+        self,
+        *,
+        points: Count,
+        modes: Count,
+        alpha: Positive,
+        tau: NonNegative,
+        nu: NonNegative,
+        dt: Positive,
+        frames: Count,
+    ) -> None:
         self.points, self.modes, self.alpha, self.tau = points, modes, alpha, tau
         self.nu, self.dt, self.frames = nu, dt, frames
         if points <= 2 * modes or modes < 1:

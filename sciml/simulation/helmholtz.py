@@ -20,6 +20,7 @@ import torch
 
 from sciml.data.neumann_field import neumann_fields
 from sciml.equation.helmholtz import Cavity
+from sciml.ranges import Count, Fraction, Momentum, NonNegative, Positive
 from sciml.simulation.base import Simulation, generators
 
 
@@ -50,16 +51,16 @@ class Helmholtz(Simulation):
     def __init__(
         self,
         *,
-        points: int = 65,
-        wavenumber: float = 30.0,
-        contrast: float = 0.2,
-        gain: float = 4.0,
-        alpha: float = 3.0,
-        tau: float = 5.0,
-        modes: int = 12,
-        source_x: float = 0.5,
-        source_y: float = 0.25,
-        width: float = 0.04,
+        points: Count = 65,
+        wavenumber: Positive = 30.0,
+        contrast: Momentum = 0.2,
+        gain: NonNegative = 4.0,
+        alpha: Positive = 3.0,
+        tau: NonNegative = 5.0,
+        modes: Count = 12,
+        source_x: Fraction = 0.5,
+        source_y: Fraction = 0.25,
+        width: Positive = 0.04,
     ) -> None:
         for name, value in {"wavenumber": wavenumber, "gain": gain, "modes": modes, "width": width}.items():
             if value <= 0:

@@ -22,6 +22,7 @@ from sciml.data.sines import few_sines
 from sciml.equation import kuramoto_sivashinsky as equation
 from sciml.equation import spectral
 from sciml.errors import RunError
+from sciml.ranges import Count, Momentum, Natural, NonNegative, Positive
 from sciml.simulation.base import Simulation, generators
 
 
@@ -54,18 +55,18 @@ class KuramotoSivashinsky(Simulation):
     def __init__(
         self,
         *,
-        points: int = 256,
-        resolution: int = 256,
-        length: float = 64.0,
-        length_spread: float = 0.0,
-        dt: float = 0.2,
-        dt_spread: float = 0.0,
-        frames: int = 140,
-        warmup: int = 360,
-        step: float = 0.05,
-        waves: int = 10,
-        highest: int = 3,
-        amplitude: float = 0.5,
+        points: Count = 256,
+        resolution: Count = 256,
+        length: Positive = 64.0,
+        length_spread: Momentum = 0.0,
+        dt: Positive = 0.2,
+        dt_spread: Momentum = 0.0,
+        frames: Count = 140,
+        warmup: Natural = 360,
+        step: Positive = 0.05,
+        waves: Count = 10,
+        highest: Count = 3,
+        amplitude: NonNegative = 0.5,
     ) -> None:
         positive = {"points": points, "length": length, "dt": dt, "frames": frames, "step": step, "waves": waves}
         for name, value in positive.items():

@@ -25,7 +25,10 @@ import numpy as np
 from sciml.data.periodic_field2d import periodic_fields2d
 from sciml.equation import navier_stokes as equation
 from sciml.equation.spectral import highest, widen
+from sciml.ranges import Count, NonNegative, Positive
 from sciml.simulation.base import Simulation, generators
+
+SIGMA = math.sqrt(2) * 7**1.5  # the authors' for τ = 7, α = 2.5
 
 
 @final
@@ -57,19 +60,19 @@ class NavierStokes(Simulation):
     def __init__(
         self,
         *,
-        points: int = 64,
-        resolution: int = 64,
-        nu: float = 1e-3,
+        points: Count = 64,
+        resolution: Count = 64,
+        nu: Positive = 1e-3,
         forcing: str = "diagonal",
-        amplitude: float = 0.1,
-        period: int = 4,
-        modes: int = 21,
-        alpha: float = 2.5,
-        tau: float = 7.0,
-        sigma: float = math.sqrt(2) * 7**1.5,
-        dt: float = 1.0,
-        frames: int = 51,
-        step: float = 0.05,
+        amplitude: NonNegative = 0.1,
+        period: Count = 4,
+        modes: Count = 21,
+        alpha: Positive = 2.5,
+        tau: NonNegative = 7.0,
+        sigma: Positive = SIGMA,
+        dt: Positive = 1.0,
+        frames: Count = 51,
+        step: Positive = 0.05,
     ) -> None:
         laws = {
             "diagonal": partial(equation.diagonal_forcing, amplitude=amplitude),

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from sciml.data import cache
 from sciml.files import write_atomically
-from sciml.hints import hints_of
+from sciml.hints import hints_of, kind_of
 from sciml.simulation import layout
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ def settings(simulation: Simulation, n: int, seed: int) -> dict[str, Any]:
     kind, hints = type(simulation), hints_of(type(simulation))
     given: dict[str, Any] = json.loads(json.dumps(simulation.parameters()))
     # What a config writes as 1 and as 1.0 is one number.
-    exact = {name: float(value) if hints.get(name) is float else value for name, value in given.items()}
+    exact = {name: float(value) if kind_of(hints.get(name)) is float else value for name, value in given.items()}
     return {"generator": f"{kind.__module__}.{kind.__qualname__}", "parameters": exact, "n": n, "seed": seed}
 
 

@@ -151,7 +151,7 @@ def test_equations_are_listed(sciml: Callable[..., Any]) -> None:
         (["heat", "n=0"], "bad value for n: 0 is not a whole number from 1 to "),
         (["heat", "n=1.5"], "bad value for n: 1.5 is not a whole number"),
         (["heat", "seed=-1"], "bad value for seed: -1 is not a whole number from 0 to "),
-        (["heat", "points=abc"], "bad value for points: 'abc' is not a whole number\n"),
+        (["heat", "points=abc"], "bad value for points: 'abc' is not a whole number of at least 1\n"),
         (["heat", "points=3"], "heat: modes must be at least 1 and points more than 2 * modes, not 16 and 3"),
         (["heat", "n=1,2"], "n=1,2: a data set has one value of each setting"),
         (["heat", "~nu"], "~nu: a setting of a simulation cannot be taken out"),

@@ -128,9 +128,9 @@ def test_all_that_the_constructors_refuse_is_said_at_once(refused: Callable[...,
         f"bad value for deterministic: 'maybe' is not true or false {here}",
         f"bad value for outputs: None is not text {here}",
         f"bad value for checkpoint.every_seconds: 'fast' is not a number {here}",
-        f"bad value for pinn.n_points: 1.5 is not a whole number {here}",
+        f"bad value for pinn.n_points: 1.5 is not a whole number of at least 1 {here}",
         f"bad value for pinn.collocation: None is not a node with a _target_ (Collocation) {here}",
-        f"bad value for optimizer.betas: [1] is not a list of 2, each item a number {here}",
+        f"bad value for optimizer.betas: [1] is not a list of 2, each item a number of at least 0 and below 1 {here}",
         f"bad value for trainer.precision: 'foo' is not one of {precisions} or null {here}",
         (
             f"bad value for pinn.weighting: {weighting} is not a node with a _target_ (Weighting)"
@@ -222,7 +222,7 @@ def test_every_line_names_the_file(refused: Callable[..., str], mine: Callable[.
     assert {line.strip() for line in said} == {
         f"there is no setting sead; did you mean seed? {here}",
         f"there is no setting pinn.n_point; did you mean pinn.n_points? {here}",
-        f"bad value for pinn.n_points: 'many' is not a whole number {here}",
+        f"bad value for pinn.n_points: 'many' is not a whole number of at least 1 {here}",
         f"there is no setting pinn.weighting.weigths; did you mean pinn.weighting.weights? {here}",
         f"pinn.weighting.weights has the key 1, which must be text: put it in quotes {here}",
         f"there is no setting trainer.max_stepz; did you mean {steps}? {here}",

@@ -36,6 +36,7 @@ from torch import Tensor
 from sciml.data import mat
 from sciml.diffusion.base import Dataset
 from sciml.errors import ConfigError, RunError, UsageError
+from sciml.ranges import Count, Positive
 
 
 @dataclass(frozen=True)
@@ -138,10 +139,10 @@ class DiffusionPDE(Dataset):
         path: str,
         problem: str = "darcy",
         test_path: str | None = None,
-        n_train: int = 4000,
-        n_val: int = 200,
-        n_test: int = 200,
-        limit: float = 4.0,
+        n_train: Count = 4000,
+        n_val: Count = 200,
+        n_test: Count = 200,
+        limit: Positive = 4.0,
     ) -> None:
         if problem not in LAYOUTS:
             raise ConfigError(f"dataset.problem is '{problem}'; it must be one of {', '.join(LAYOUTS)}")

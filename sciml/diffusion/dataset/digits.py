@@ -16,6 +16,7 @@ from sciml.data.digits import digits
 from sciml.data.stream import stream
 from sciml.diffusion.base import Dataset
 from sciml.errors import ConfigError
+from sciml.ranges import Count, Natural
 
 
 @final
@@ -36,7 +37,7 @@ class Digits(Dataset):
     names = ("brightness",)
     periodic = (False, False)
 
-    def __init__(self, *, n_val: int = 200, n_test: int = 400, seed: int = 0) -> None:
+    def __init__(self, *, n_val: Count = 200, n_test: Count = 400, seed: Natural = 0) -> None:
         rows = (2 * digits()[0] - 1).float().reshape(-1, 8, 8)  # from the top
         self._fields = rows.flip(1).transpose(1, 2)[..., None].contiguous()
         if n_val < 1 or n_test < 1 or n_val + n_test >= len(self._fields):

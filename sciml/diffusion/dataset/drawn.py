@@ -9,6 +9,7 @@ from torch import Tensor
 from sciml.data.stream import stream
 from sciml.diffusion.base import Dataset, Prior
 from sciml.diffusion.dataset.sizes import sizes
+from sciml.ranges import Count, Natural
 
 
 @final
@@ -27,7 +28,7 @@ class Drawn(Dataset):
     """
 
     def __init__(
-        self, *, prior: Prior, n_train: int = 2000, n_val: int = 200, n_test: int = 200, seed: int = 0
+        self, *, prior: Prior, n_train: Count = 2000, n_val: Count = 200, n_test: Count = 200, seed: Natural = 0
     ) -> None:
         self.counts = sizes(n_train=n_train, n_val=n_val, n_test=n_test)
         self.prior, self.seed = prior, seed

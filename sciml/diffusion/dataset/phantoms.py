@@ -21,6 +21,7 @@ from sciml.data.stream import stream
 from sciml.diffusion.base import Dataset
 from sciml.diffusion.dataset.sizes import sizes
 from sciml.errors import ConfigError
+from sciml.ranges import Count, Natural
 
 _CHUNK = 64  # phantoms drawn at once
 
@@ -47,12 +48,12 @@ class Phantoms(Dataset):
     def __init__(
         self,
         *,
-        points: int = 64,
-        inner: int = 8,
-        n_train: int = 4000,
-        n_val: int = 200,
-        n_test: int = 200,
-        seed: int = 0,
+        points: Count = 64,
+        inner: Natural = 8,
+        n_train: Count = 4000,
+        n_val: Count = 200,
+        n_test: Count = 200,
+        seed: Natural = 0,
     ) -> None:
         for name, value, least in (("points", points, 2), ("inner", inner, 0)):
             if value < least:

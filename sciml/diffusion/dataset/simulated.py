@@ -18,6 +18,7 @@ from sciml.data.hdf5 import opened
 from sciml.diffusion.base import Dataset
 from sciml.diffusion.dataset.sizes import sizes
 from sciml.errors import ConfigError
+from sciml.ranges import Count, Natural, Positive
 from sciml.simulation.base import Simulation
 from sciml.simulation.ready import ready
 
@@ -42,11 +43,11 @@ class Simulated(Dataset):
         self,
         *,
         simulation: Simulation,
-        scale: float,
-        n_train: int = 4000,
-        n_val: int = 200,
-        n_test: int = 200,
-        seed: int = 0,
+        scale: Positive,
+        n_train: Count = 4000,
+        n_val: Count = 200,
+        n_test: Count = 200,
+        seed: Natural = 0,
     ) -> None:
         self.counts = sizes(n_train=n_train, n_val=n_val, n_test=n_test)
         if seed < 0:

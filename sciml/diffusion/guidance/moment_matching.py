@@ -28,6 +28,7 @@ from sciml.diffusion.conditioning import Conditioning
 from sciml.diffusion.linear import linear
 from sciml.errors import RunError
 from sciml.linalg.lock_step import conjugate_gradients, minimal_residuals
+from sciml.ranges import Count, NonNegative
 
 
 @final
@@ -39,7 +40,7 @@ class MomentMatching(Guidance):
 
     claims: frozenset[str] = frozenset({"mean", "covariance"})
 
-    def __init__(self, *, iterations: int = 50, tolerance: float = 1e-6) -> None:
+    def __init__(self, *, iterations: Count = 50, tolerance: NonNegative = 1e-6) -> None:
         self.iterations, self.tolerance = iterations, tolerance
 
     def __call__(self, prior: Prior, measurement: Measurement, y: Tensor) -> Denoiser:

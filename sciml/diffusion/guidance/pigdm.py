@@ -21,6 +21,7 @@ from torch import Tensor
 from sciml.diffusion.base import Denoiser, Guidance, Measurement, Prior
 from sciml.diffusion.linear import LeastSquares, linear
 from sciml.errors import ConfigError
+from sciml.ranges import Positive
 
 
 @final
@@ -34,7 +35,7 @@ class PiGDM(Guidance):
         ConfigError: It is not positive.
     """
 
-    def __init__(self, *, scale: float = 1.0) -> None:
+    def __init__(self, *, scale: Positive = 1.0) -> None:
         if scale <= 0:
             raise ConfigError(f"guidance.scale is {scale}; it must be positive")
         self.scale = scale

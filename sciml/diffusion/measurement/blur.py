@@ -20,6 +20,7 @@ from torch import Tensor
 from sciml.diffusion.base import LinearMeasurement
 from sciml.errors import ConfigError
 from sciml.linalg.spectral_covariance import transform
+from sciml.ranges import Count, NonNegative, Positive
 
 
 @final
@@ -37,7 +38,9 @@ class Blur(LinearMeasurement):
         ConfigError: An unknown name, or a width that is not positive or, for a box, no odd number.
     """
 
-    def __init__(self, *, shape: tuple[int, ...], kernel: str, width: float, boundary: str, noise_std: float) -> None:
+    def __init__(
+        self, *, shape: tuple[Count, ...], kernel: str, width: Positive, boundary: str, noise_std: NonNegative
+    ) -> None:
         super().__init__(noise_std=noise_std)
         if boundary not in ("periodic", "reflect", "zero"):
             raise ConfigError(f"measurement.boundary is '{boundary}'; it must be periodic, reflect or zero")

@@ -13,7 +13,7 @@ each with noise of its own.
 
 from __future__ import annotations
 
-from typing import final
+from typing import Annotated, final
 
 import torch
 from torch import Tensor
@@ -21,6 +21,7 @@ from torch import Tensor
 from sciml.data.stream import stream
 from sciml.diffusion.base import LinearMeasurement
 from sciml.errors import ConfigError
+from sciml.ranges import Count, Fraction, Natural, NonNegative, Range
 
 
 @final
@@ -44,12 +45,12 @@ class Fourier(LinearMeasurement):
     def __init__(
         self,
         *,
-        shape: tuple[int, ...],
+        shape: tuple[Count, ...],
         pattern: str,
-        acceleration: float,
-        centre: float,
-        noise_std: float,
-        seed: int = 0,
+        acceleration: Annotated[float, Range(1)],
+        centre: Fraction,
+        noise_std: NonNegative,
+        seed: Natural = 0,
     ) -> None:
         super().__init__(noise_std=noise_std)
         if pattern not in ("uniform", "random"):

@@ -11,6 +11,7 @@ from torch import Tensor
 from sciml.data.stream import stream
 from sciml.diffusion.base import LinearMeasurement
 from sciml.errors import ConfigError
+from sciml.ranges import Count, Natural, NonNegative
 
 
 @final
@@ -33,11 +34,11 @@ class Points(LinearMeasurement):
     def __init__(
         self,
         *,
-        shape: tuple[int, ...],
-        sensors: int,
-        noise_std: float,
-        channels: Sequence[int] | None = None,
-        seed: int = 0,
+        shape: tuple[Count, ...],
+        sensors: Count,
+        noise_std: NonNegative,
+        channels: Sequence[Natural] | None = None,
+        seed: Natural = 0,
     ) -> None:
         super().__init__(noise_std=noise_std)
         self.shape = tuple(shape)

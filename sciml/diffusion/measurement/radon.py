@@ -25,6 +25,7 @@ from torch import Tensor
 from sciml.diffusion.base import LinearMeasurement
 from sciml.errors import ConfigError
 from sciml.linalg.sparse import Sparse
+from sciml.ranges import Count, NonNegative, Positive
 
 
 @final
@@ -48,12 +49,12 @@ class Radon(LinearMeasurement):
     def __init__(
         self,
         *,
-        shape: tuple[int, ...],
-        views: int,
-        detectors: int,
-        noise_std: float,
-        reach: float = 1.0,
-        rays: int = 1,
+        shape: tuple[Count, ...],
+        views: Count,
+        detectors: Count,
+        noise_std: NonNegative,
+        reach: Positive = 1.0,
+        rays: Count = 1,
     ) -> None:
         super().__init__(noise_std=noise_std)
         if len(shape) != 3 or shape[0] != shape[1] or shape[2] != 1:

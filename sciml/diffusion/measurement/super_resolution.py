@@ -11,6 +11,7 @@ from torch import Tensor
 
 from sciml.diffusion.base import LinearMeasurement
 from sciml.errors import ConfigError
+from sciml.ranges import Count, NonNegative
 
 
 @final
@@ -26,7 +27,7 @@ class SuperResolution(LinearMeasurement):
         ConfigError: The blocks do not fill the grid.
     """
 
-    def __init__(self, *, shape: tuple[int, ...], factor: int, noise_std: float) -> None:
+    def __init__(self, *, shape: tuple[Count, ...], factor: Count, noise_std: NonNegative) -> None:
         super().__init__(noise_std=noise_std)
         *grid, self.channels = shape
         if factor < 1 or any(n % factor for n in grid):

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from sciml.diffusion.coloured import Noise
 from sciml.errors import ConfigError
+from sciml.ranges import Count, NonNegative, Positive
 
 
 @final
@@ -32,7 +33,7 @@ class Exponential(Noise):
         ConfigError: ``length`` or ``nugget`` is not positive, or ``length`` above 1.
     """
 
-    def __init__(self, *, shape: tuple[int, ...], length: float = 0.005, nugget: float = 0.01) -> None:
+    def __init__(self, *, shape: tuple[Count, ...], length: Positive = 0.005, nugget: NonNegative = 0.01) -> None:
         if not 0 < length <= 1 or nugget <= 0:
             raise ConfigError(f"noise needs 0 < length <= 1 and nugget > 0, not {length} and {nugget}")
         self._length, self._nugget = length, nugget

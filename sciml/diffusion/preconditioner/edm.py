@@ -18,6 +18,7 @@ from torch import Tensor
 
 from sciml.diffusion.preconditioner.base import Coefficients, Scaling
 from sciml.errors import ConfigError
+from sciml.ranges import Positive
 
 
 @final
@@ -31,7 +32,7 @@ class EDM(Scaling):
         ConfigError: ``sigma_data`` or ``p_std`` is not positive.
     """
 
-    def __init__(self, *, sigma_data: float = 0.5, p_mean: float = -1.2, p_std: float = 1.2) -> None:
+    def __init__(self, *, sigma_data: Positive = 0.5, p_mean: float = -1.2, p_std: Positive = 1.2) -> None:
         if sigma_data <= 0 or p_std <= 0:
             raise ConfigError(f"preconditioner edm needs sigma_data > 0 and p_std > 0, not {sigma_data} and {p_std}")
         self.sigma_data, self.p_mean, self.p_std = sigma_data, p_mean, p_std

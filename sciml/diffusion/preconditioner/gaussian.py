@@ -30,6 +30,7 @@ from torch import Tensor, nn
 from sciml.data.stream import stream
 from sciml.diffusion.preconditioner.base import Denoiser, NetworkFactory, Preconditioner
 from sciml.errors import ConfigError
+from sciml.ranges import Natural, Positive
 
 EXTRA = 16  # columns beyond the rank in the search for the components
 PASSES = 3  # times that the data sharpen them
@@ -46,7 +47,7 @@ class GaussianPreconditioner(Preconditioner):
         ConfigError: ``rank`` is negative, or ``p_std`` not positive.
     """
 
-    def __init__(self, *, rank: int = 512, p_mean: float = 0.3, p_std: float = 1.6) -> None:
+    def __init__(self, *, rank: Natural = 512, p_mean: float = 0.3, p_std: Positive = 1.6) -> None:
         if rank < 0 or p_std <= 0:
             raise ConfigError(f"preconditioner gaussian needs rank >= 0 and p_std > 0, not {rank} and {p_std}")
         self.rank, self.p_mean, self.p_std = rank, p_mean, p_std

@@ -37,6 +37,7 @@ from torch import Generator, Tensor
 from sciml.diffusion.base import Dataset, Posterior, Prior, Sampler
 from sciml.diffusion.fields import Fields
 from sciml.errors import ConfigError, UsageError
+from sciml.ranges import Count, Natural
 
 _WEIGHTS = "diffusion_pytorch_model.safetensors"
 _PREDICTIONS = ("epsilon", "v_prediction", "sample")
@@ -79,13 +80,13 @@ class Diffusers(Prior):
         self,
         *,
         path: str,
-        shape: tuple[int, ...],
+        shape: tuple[Count, ...],
         sampler: Sampler,
         low: float = -1.0,
         high: float = 1.0,
         timesteps: Literal["continuous", "nearest"] = "continuous",
         dataset: Dataset | None = None,
-        rank: int | None = None,
+        rank: Natural | None = None,
     ) -> None:
         super().__init__()
         if not low < high:

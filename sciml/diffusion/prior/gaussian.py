@@ -28,6 +28,7 @@ from sciml.diffusion.base import ExactPosterior, LinearMeasurement, Measurement,
 from sciml.diffusion.coloured import Noise
 from sciml.diffusion.conditioning import GaussianPosterior
 from sciml.linalg.spectral_covariance import Bases, SpectralCovariance, cosine_basis, transform
+from sciml.ranges import Count, NonNegative, Positive
 
 
 @final
@@ -51,11 +52,11 @@ class Gaussian(Prior):
     def __init__(
         self,
         *,
-        shape: tuple[int, ...],
-        alpha: float = 2.0,
-        tau: float = 3.0,
+        shape: tuple[Count, ...],
+        alpha: Positive = 2.0,
+        tau: NonNegative = 3.0,
         mean: float = 0.0,
-        std: float = 1.0,
+        std: Positive = 1.0,
         noise: Noise | None = None,
     ) -> None:
         super().__init__()

@@ -36,6 +36,7 @@ from sciml.diffusion.training import Denoising
 from sciml.errors import ConfigError, UsageError
 from sciml.finished import finished
 from sciml.linalg.covariance import Covariance
+from sciml.ranges import Count, Natural
 
 
 @final
@@ -78,11 +79,11 @@ class Learned(Prior):
         self,
         *,
         run: str,
-        shape: tuple[int, ...],
+        shape: tuple[Count, ...],
         which: str = "best",
         covariance: Literal["data", "errors", "network"] | None = "data",
-        rank: int = 128,
-        fields: int = 1024,
+        rank: Natural = 128,
+        fields: Count = 1024,
     ) -> None:
         super().__init__()
         module = finished(run, family="diffusion", which=which)

@@ -24,6 +24,7 @@ from sciml.data.stream import normal, stream
 from sciml.diffusion.base import ExactPosterior, LinearMeasurement, Measurement, Posterior, Prior
 from sciml.errors import ConfigError
 from sciml.linalg.covariance import Covariance
+from sciml.ranges import Count, Natural, Positive
 
 
 @final
@@ -46,7 +47,13 @@ class Mixture(Prior):
     weights: Tensor
 
     def __init__(
-        self, *, shape: tuple[int, ...], components: int = 5, spacing: float = 8.0, std: float = 1.0, seed: int = 0
+        self,
+        *,
+        shape: tuple[Count, ...],
+        components: Count = 5,
+        spacing: float = 8.0,
+        std: Positive = 1.0,
+        seed: Natural = 0,
     ) -> None:
         super().__init__()
         entries = math.prod(shape)

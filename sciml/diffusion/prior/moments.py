@@ -19,6 +19,7 @@ from sciml.diffusion.base import ExactPosterior, LinearMeasurement, Measurement,
 from sciml.diffusion.conditioning import GaussianPosterior
 from sciml.errors import ConfigError
 from sciml.linalg.dense_covariance import DenseModes, EigenCovariance
+from sciml.ranges import Count
 
 
 @final
@@ -37,7 +38,7 @@ class Moments(Prior):
     values: Tensor
     vectors: Tensor
 
-    def __init__(self, *, prior: Prior, examples: int = 2000) -> None:
+    def __init__(self, *, prior: Prior, examples: Count = 2000) -> None:
         super().__init__()
         if examples < 2:
             raise ConfigError(f"prior.examples is {examples}; it must be at least 2")

@@ -48,6 +48,7 @@ from sciml.errors import ConfigError
 from sciml.linalg.latent_covariance import LatentCovariance, LatentModes, Synthesis
 from sciml.linalg.spectral_covariance import cosine_basis
 from sciml.linalg.square_symmetry import BLOCKS, Block, SquareBasis
+from sciml.ranges import Count, NonNegative, Positive
 
 VERSION = 1  # of the stored eigenvectors
 
@@ -78,12 +79,12 @@ class SourceSolution(Prior):
     def __init__(
         self,
         *,
-        shape: tuple[int, ...],
+        shape: tuple[Count, ...],
         k: float = 0.0,
-        alpha: float = 2.0,
-        tau: float = 3.0,
+        alpha: Positive = 2.0,
+        tau: NonNegative = 3.0,
         zero_edges: bool = False,
-        scale: Sequence[float] = (1.0, 1.0),
+        scale: Sequence[Positive] = (1.0, 1.0),
         noise: Noise | None = None,
     ) -> None:
         super().__init__()

@@ -17,6 +17,7 @@ from torch import Tensor
 from sciml.diffusion.joint import Residual
 from sciml.equation.darcy import Darcy as FivePoint
 from sciml.errors import ConfigError
+from sciml.ranges import Positive
 
 
 @final
@@ -38,7 +39,7 @@ class Darcy(Residual):
         *,
         source: float = 1.0,
         average: str = "arithmetic",
-        scale: Sequence[float],
+        scale: Sequence[Positive],
         offset: Sequence[float] = (0.0, 0.0),
     ) -> None:
         super().__init__(scale=scale, offset=offset)

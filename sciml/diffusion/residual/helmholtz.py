@@ -15,6 +15,7 @@ from typing import final
 from torch import Tensor
 
 from sciml.diffusion.joint import Residual
+from sciml.ranges import Positive
 
 
 @final
@@ -25,7 +26,7 @@ class Helmholtz(Residual):
     offset: Of a and of u.
     """
 
-    def __init__(self, *, k: float, scale: Sequence[float], offset: Sequence[float] = (0.0, 0.0)) -> None:
+    def __init__(self, *, k: float, scale: Sequence[Positive], offset: Sequence[float] = (0.0, 0.0)) -> None:
         super().__init__(scale=scale, offset=offset)
         self.k = k
 

@@ -22,6 +22,7 @@ from sciml.data.stream import normal
 from sciml.diffusion.base import Prior, start
 from sciml.diffusion.levels import Levelled, Levels
 from sciml.errors import ConfigError
+from sciml.ranges import NonNegative
 
 
 @final
@@ -40,7 +41,7 @@ class DDIM(Levelled):
         self,
         *,
         levels: Levels,
-        eta: float,
+        eta: NonNegative,
     ) -> None:
         super().__init__(levels=levels)
         if not 0 <= eta <= 1:

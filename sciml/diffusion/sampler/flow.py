@@ -11,13 +11,14 @@ the second of which only Heun's method has. The denoiser at the end is Euler's s
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import final
+from typing import Annotated, final
 
 from torch import Generator, Tensor
 
 from sciml.diffusion.base import Prior, Sampler, start
 from sciml.diffusion.process import SDE, times
 from sciml.errors import ConfigError
+from sciml.ranges import Count, Range
 
 
 @final
@@ -33,7 +34,7 @@ class Flow(Sampler):
         ConfigError: There are fewer than two steps, or ``order`` is another number.
     """
 
-    def __init__(self, *, sde: SDE, steps: int = 100, order: int = 2) -> None:
+    def __init__(self, *, sde: SDE, steps: Count = 100, order: Annotated[int, Range(1, 2)] = 2) -> None:
         if steps < 2 or order not in (1, 2):
             raise ConfigError(f"sampler flow needs steps >= 2 and order 1 or 2, not {steps} and {order}")
         self.sde, self.steps, self.sigma_max = sde, steps, sde.sigma(1.0)

@@ -18,6 +18,7 @@ from torch import Generator, Tensor
 from sciml.diffusion.adaptive import check, integrate
 from sciml.diffusion.base import Prior, Sampler, start
 from sciml.diffusion.process import SDE
+from sciml.ranges import Positive
 
 
 @final
@@ -35,7 +36,7 @@ class ODE(Sampler):
         ConfigError: There is no such method, or a tolerance is not positive.
     """
 
-    def __init__(self, *, sde: SDE, method: str = "dopri5", rtol: float = 1e-5, atol: float = 1e-5) -> None:
+    def __init__(self, *, sde: SDE, method: str = "dopri5", rtol: Positive = 1e-5, atol: Positive = 1e-5) -> None:
         check(method, rtol, atol)
         self.sde, self.method, self.rtol, self.atol = sde, method, rtol, atol
         self.sigma_max = sde.sigma(1.0)

@@ -22,6 +22,7 @@ from sciml.diffusion.base import Prior
 from sciml.diffusion.process import SDE
 from sciml.diffusion.reverse import Reverse, langevin
 from sciml.errors import ConfigError
+from sciml.ranges import Count, Natural, Positive
 
 
 @final
@@ -38,7 +39,7 @@ class PredictorCorrector(Reverse):
         ConfigError: ``corrections`` is negative, ``snr`` not positive, or as in that class.
     """
 
-    def __init__(self, *, sde: SDE, steps: int = 500, corrections: int = 1, snr: float = 0.16) -> None:
+    def __init__(self, *, sde: SDE, steps: Count = 500, corrections: Natural = 1, snr: Positive = 0.16) -> None:
         super().__init__(sde=sde, steps=steps)
         if corrections < 0 or snr <= 0:
             raise ConfigError(

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from sciml.diffusion.base import Score
 from sciml.errors import ConfigError
+from sciml.ranges import Positive
 
 
 @final
@@ -26,7 +27,7 @@ class PSNR(Score):
         ConfigError: It is not positive.
     """
 
-    def __init__(self, *, data_range: float) -> None:
+    def __init__(self, *, data_range: Positive) -> None:
         if data_range <= 0:
             raise ConfigError(f"score.data_range is {data_range}; it must be positive")
         self.data_range = data_range

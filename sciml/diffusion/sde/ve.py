@@ -16,6 +16,7 @@ from typing import final
 
 from sciml.diffusion.process import SDE
 from sciml.errors import ConfigError
+from sciml.ranges import Positive
 
 
 @final
@@ -29,7 +30,7 @@ class VE(SDE):
         ConfigError: ``sigma_min`` is not between 0 and ``sigma_max``.
     """
 
-    def __init__(self, *, sigma_min: float = 0.01, sigma_max: float = 50.0, t_min: float = 1e-5) -> None:
+    def __init__(self, *, sigma_min: Positive = 0.01, sigma_max: Positive = 50.0, t_min: Positive = 1e-5) -> None:
         super().__init__(prior_std=sigma_max, t_min=t_min)
         if not 0 < sigma_min < sigma_max:
             raise ConfigError(f"sde ve needs 0 < sigma_min < sigma_max, not {sigma_min} and {sigma_max}")

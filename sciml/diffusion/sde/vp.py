@@ -17,6 +17,7 @@ from typing import final
 
 from sciml.diffusion.process import SDE, LinearBeta
 from sciml.errors import ConfigError
+from sciml.ranges import Positive
 
 
 @final
@@ -32,7 +33,7 @@ class VP(SDE):
         ConfigError: The rate is not positive or does not grow.
     """
 
-    def __init__(self, *, beta_min: float = 0.1, beta_max: float = 20.0, t_min: float = 1e-3) -> None:
+    def __init__(self, *, beta_min: Positive = 0.1, beta_max: Positive = 20.0, t_min: Positive = 1e-3) -> None:
         super().__init__(prior_std=1.0, t_min=t_min)
         self.beta = LinearBeta(beta_min, beta_max).check()
 

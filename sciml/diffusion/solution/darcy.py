@@ -18,6 +18,7 @@ from torch import Tensor
 from sciml.diffusion.solution.base import Solution, implicit
 from sciml.equation.darcy import Darcy as FivePoint
 from sciml.errors import ConfigError
+from sciml.ranges import Count, Positive
 
 
 @final
@@ -42,13 +43,13 @@ class Darcy(Solution):
     def __init__(
         self,
         *,
-        shape: tuple[int, ...],
-        low: float = 3.0,
-        high: float = 12.0,
+        shape: tuple[Count, ...],
+        low: Positive = 3.0,
+        high: Positive = 12.0,
         source: float = 1.0,
         average: str = "arithmetic",
-        scale: float = 1.0,
-        rtol: float = 1e-10,
+        scale: Positive = 1.0,
+        rtol: Positive = 1e-10,
     ) -> None:
         super().__init__()
         if len(shape) != 3 or shape[0] != shape[1] or shape[0] < 3 or shape[2] != 1:

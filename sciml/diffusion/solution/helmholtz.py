@@ -20,6 +20,7 @@ from torch import Tensor
 from sciml.diffusion.solution.base import LinearSolution
 from sciml.errors import ConfigError
 from sciml.linalg.spectral_covariance import transform
+from sciml.ranges import Count, Positive
 
 
 @final
@@ -37,7 +38,7 @@ class Helmholtz(LinearSolution):
 
     inverse: Tensor
 
-    def __init__(self, *, shape: tuple[int, ...], k: float, scale: float = 1.0) -> None:
+    def __init__(self, *, shape: tuple[Count, ...], k: float, scale: Positive = 1.0) -> None:
         super().__init__()
         *grid, channels = shape
         if min(grid) < 3 or channels != 1:

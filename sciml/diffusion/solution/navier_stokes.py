@@ -16,6 +16,7 @@ from sciml.diffusion.solution.base import Solution
 from sciml.equation import navier_stokes as equation
 from sciml.equation.spectral import analyse, highest
 from sciml.errors import ConfigError
+from sciml.ranges import Count, NonNegative, Positive
 
 
 @final
@@ -40,13 +41,13 @@ class NavierStokes(Solution):
     def __init__(
         self,
         *,
-        shape: tuple[int, ...],
-        nu: float = 1e-3,
-        time: float = 1.0,
-        step: float = 0.05,
+        shape: tuple[Count, ...],
+        nu: Positive = 1e-3,
+        time: Positive = 1.0,
+        step: Positive = 0.05,
         forcing: str = "diagonal",
-        amplitude: float = 0.1,
-        scale: float = 1.0,
+        amplitude: NonNegative = 0.1,
+        scale: Positive = 1.0,
     ) -> None:
         super().__init__()
         if len(shape) != 3 or shape[0] != shape[1] or shape[0] < 4 or shape[2] != 1:

@@ -22,6 +22,7 @@ from sciml.diffusion.base import Measurement, Prior
 from sciml.diffusion.levels import Levels
 from sciml.diffusion.linear import LeastSquares, linear
 from sciml.errors import ConfigError
+from sciml.ranges import Count
 
 
 @final
@@ -40,7 +41,7 @@ class DAPS(Annealed):
         self,
         *,
         levels: Levels,
-        ode_steps: int = 5,
+        ode_steps: Count = 5,
     ) -> None:
         super().__init__(levels=levels)
         if ode_steps < 1:

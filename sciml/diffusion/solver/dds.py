@@ -30,6 +30,7 @@ from sciml.diffusion.linear import linear
 from sciml.diffusion.sampler.ddim import shares
 from sciml.errors import ConfigError
 from sciml.linalg.lock_step import conjugate_gradients
+from sciml.ranges import Count, NonNegative
 
 
 @final
@@ -50,9 +51,9 @@ class DDS(Annealed):
         self,
         *,
         levels: Levels,
-        gamma: float | None = 5.0,
-        krylov: int = 5,
-        eta: float = 0.85,
+        gamma: NonNegative | None = 5.0,
+        krylov: Count = 5,
+        eta: NonNegative = 0.85,
     ) -> None:
         super().__init__(levels=levels)
         if (gamma is not None and gamma <= 0) or krylov < 1 or not 0 <= eta <= 1:

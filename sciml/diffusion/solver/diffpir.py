@@ -23,6 +23,7 @@ from sciml.diffusion.base import Measurement, Prior
 from sciml.diffusion.levels import Levels
 from sciml.diffusion.linear import LeastSquares, linear
 from sciml.errors import ConfigError
+from sciml.ranges import NonNegative
 
 
 @final
@@ -42,8 +43,8 @@ class DiffPIR(Annealed):
         self,
         *,
         levels: Levels,
-        weight: float = 1.0,
-        zeta: float = 0.3,
+        weight: NonNegative = 1.0,
+        zeta: NonNegative = 0.3,
     ) -> None:
         super().__init__(levels=levels)
         if weight <= 0 or not 0 <= zeta <= 1:

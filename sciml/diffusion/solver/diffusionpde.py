@@ -36,6 +36,7 @@ from sciml.diffusion.coloured import physical
 from sciml.diffusion.joint import Misfit, Residual
 from sciml.diffusion.levels import Levels
 from sciml.errors import ConfigError
+from sciml.ranges import Fraction, NonNegative, Positive
 
 
 @final
@@ -57,11 +58,11 @@ class DiffusionPDE(Annealed):
     def __init__(
         self,
         *,
-        zeta: float | Sequence[float],
-        zeta_pde: float = 1.0,
+        zeta: NonNegative | Sequence[NonNegative],
+        zeta_pde: NonNegative = 1.0,
         residual: Residual | None = None,
-        late: float = 0.8,
-        fading: float = 0.1,
+        late: Fraction = 0.8,
+        fading: Positive = 0.1,
         levels: Levels,
     ) -> None:
         super().__init__(levels=levels)

@@ -24,6 +24,7 @@ from sciml.diffusion.annealed import Annealed, Step
 from sciml.diffusion.base import Measurement, Prior
 from sciml.diffusion.levels import Levels
 from sciml.diffusion.sampler.ddim import renoise
+from sciml.ranges import NonNegative
 
 
 @final
@@ -39,7 +40,7 @@ class DPS(Annealed):
         self,
         *,
         levels: Levels,
-        zeta: float = 1.0,
+        zeta: NonNegative = 1.0,
     ) -> None:
         super().__init__(levels=levels)
         self.zeta = zeta

@@ -22,6 +22,7 @@ from torch import Generator, Tensor
 from sciml.diffusion.base import Measurement, Prior, Solver
 from sciml.diffusion.measurement.radon import Radon
 from sciml.errors import ConfigError, RunError
+from sciml.ranges import Positive
 
 # Of the frequency as a part of the highest, in [0, 1].
 WINDOWS: dict[str, Callable[[Tensor], Tensor]] = {
@@ -47,7 +48,7 @@ class FilteredBackprojection(Solver):
     measures: ClassVar[type[Measurement]] = Radon
     random: ClassVar[bool] = False
 
-    def __init__(self, *, window: str = "ramp", cutoff: float = 1.0) -> None:
+    def __init__(self, *, window: str = "ramp", cutoff: Positive = 1.0) -> None:
         if window not in WINDOWS:
             raise ConfigError(f"solver.window is '{window}'; it must be one of {', '.join(WINDOWS)}")
         if not 0 < cutoff <= 1:

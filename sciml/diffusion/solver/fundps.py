@@ -35,6 +35,7 @@ from sciml.diffusion.joint import Misfit, Residual
 from sciml.diffusion.levels import Levels
 from sciml.diffusion.solver.diffusionpde import heun_gradient
 from sciml.errors import ConfigError
+from sciml.ranges import NonNegative, Positive
 
 
 @final
@@ -56,11 +57,11 @@ class FunDPS(Annealed):
     def __init__(
         self,
         *,
-        weight: float | Sequence[float],
+        weight: NonNegative | Sequence[NonNegative],
         root: bool = False,
-        weight_pde: float = 0.0,
+        weight_pde: NonNegative = 0.0,
         residual: Residual | None = None,
-        fading: float = 2.0,
+        fading: Positive = 2.0,
         levels: Levels,
     ) -> None:
         super().__init__(levels=levels)

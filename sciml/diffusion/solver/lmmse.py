@@ -18,6 +18,7 @@ from torch import Generator, Tensor
 from sciml.data.stream import normal, stream
 from sciml.diffusion.base import Measurement, Prior, Solver
 from sciml.errors import ConfigError
+from sciml.ranges import Count, Natural
 
 
 @final
@@ -32,7 +33,7 @@ class LMMSE(Solver):
         ConfigError: ``pairs`` is below 2.
     """
 
-    def __init__(self, *, pairs: int = 2000, seed: int = 0) -> None:
+    def __init__(self, *, pairs: Count = 2000, seed: Natural = 0) -> None:
         if pairs < 2:
             raise ConfigError(f"solver.pairs is {pairs}; it must be at least 2")
         self.pairs, self.seed = pairs, seed

@@ -27,6 +27,7 @@ from sciml.diffusion.linear import LeastSquares, linear
 from sciml.diffusion.sampler.ddim import renoise
 from sciml.diffusion.solver.dps import misfit_gradient
 from sciml.errors import ConfigError
+from sciml.ranges import NonNegative
 
 
 @final
@@ -46,8 +47,8 @@ class MCG(Annealed):
         self,
         *,
         levels: Levels,
-        alpha: float = 0.1,
-        damping: float = 0.0,
+        alpha: NonNegative = 0.1,
+        damping: NonNegative = 0.0,
     ) -> None:
         super().__init__(levels=levels)
         if damping < 0:

@@ -22,6 +22,7 @@ from sciml.data.stream import normal
 from sciml.diffusion.base import Measurement, Prior, Solver
 from sciml.diffusion.levels import Levels
 from sciml.diffusion.linear import linear
+from sciml.ranges import Momentum, NonNegative, Positive
 
 
 @final
@@ -39,9 +40,9 @@ class REDDiff(Solver):
         self,
         *,
         levels: Levels,
-        weight: float = 0.25,
-        lr: float = 0.1,
-        betas: tuple[float, float] = (0.9, 0.99),
+        weight: NonNegative = 0.25,
+        lr: Positive = 0.1,
+        betas: tuple[Momentum, Momentum] = (0.9, 0.99),
     ) -> None:
         self.weight, self.lr, self.betas = weight, lr, (betas[0], betas[1])
         self.levels = levels

@@ -26,6 +26,7 @@ from sciml.diffusion.levels import Levels
 from sciml.diffusion.linear import LeastSquares, linear
 from sciml.diffusion.sampler.ddim import renoise
 from sciml.errors import ConfigError
+from sciml.ranges import NonNegative
 
 
 @final
@@ -45,8 +46,8 @@ class Song2022(Annealed):
         self,
         *,
         levels: Levels,
-        weight: float = 1.0,
-        damping: float = 0.0,
+        weight: NonNegative = 1.0,
+        damping: NonNegative = 0.0,
     ) -> None:
         super().__init__(levels=levels)
         if not 0 <= weight <= 1:

@@ -29,6 +29,7 @@ from sciml.data.stream import normal, stream
 from sciml.diffusion.base import LinearMeasurement, Measurement, Prior, Solver
 from sciml.diffusion.linear import linear
 from sciml.errors import ConfigError
+from sciml.ranges import Count, NonNegative, Positive
 
 _POWER = 100  # iterations for the norm of A
 _MARGIN = 1.02  # on that norm, which they approach from below
@@ -56,11 +57,11 @@ class TotalVariation(Solver):
     def __init__(
         self,
         *,
-        weight: float,
+        weight: NonNegative,
         low: float | None = None,
         high: float | None = None,
-        steps: int = 1000,
-        ratio: float = 1.0,
+        steps: Count = 1000,
+        ratio: Positive = 1.0,
     ) -> None:
         if weight <= 0 or steps < 1 or ratio <= 0:
             raise ConfigError(

@@ -22,6 +22,7 @@ from sciml.errors import ConfigError, RunError
 from sciml.influence.base import Params, Task
 from sciml.influence.damped import Damped
 from sciml.influence.ggn_product import Product, mean_eigenvalue, product
+from sciml.ranges import Count, NonNegative, Positive
 
 log = logging.getLogger("sciml")
 
@@ -41,7 +42,7 @@ class CG(Damped):
     """
 
     def __init__(
-        self, *, damping: float = 0.1, tolerance: float = 1e-6, max_steps: int = 200, probes: int = 64
+        self, *, damping: NonNegative = 0.1, tolerance: Positive = 1e-6, max_steps: Count = 200, probes: Count = 64
     ) -> None:
         super().__init__(damping=damping)
         for name, number in (("tolerance", tolerance), ("max_steps", max_steps), ("probes", probes)):

@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import ClassVar, final
 
 from sciml.influence.kronecker.attributor import Kronecker
+from sciml.ranges import Count, NonNegative
 
 
 @final
@@ -23,10 +24,10 @@ class Diagonal(Kronecker):
     def __init__(
         self,
         *,
-        damping: float = 0.1,
+        damping: NonNegative = 0.1,
         curvature: str = "auto",
-        samples: int = 8,
-        batch_size: int = 1024,
+        samples: Count = 8,
+        batch_size: Count = 1024,
         precision: str = "float32",
     ) -> None:
         super().__init__(

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from sciml.errors import ConfigError
 from sciml.influence.base import Attributor, Params, Task
+from sciml.ranges import Count
 
 
 @final
@@ -30,7 +31,7 @@ class Ensemble(Attributor):
         ConfigError: ``models`` is below 1.
     """
 
-    def __init__(self, *, inner: Attributor, models: int = 4) -> None:
+    def __init__(self, *, inner: Attributor, models: Count = 4) -> None:
         if models < 1:
             raise ConfigError(f"influence.attributor.models is {models}; it must be at least 1")
         self.inner, self.models = inner, models

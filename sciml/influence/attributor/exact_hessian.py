@@ -18,6 +18,7 @@ from torch import Tensor
 from sciml.errors import RunError
 from sciml.influence.base import Attributor, Params, Task
 from sciml.influence.flat import flatten, unflatten
+from sciml.ranges import NonNegative
 
 
 @final
@@ -30,7 +31,7 @@ class ExactHessian(Attributor):
 
     exact: ClassVar[bool] = True
 
-    def __init__(self, *, damping: float = 0.0) -> None:
+    def __init__(self, *, damping: NonNegative = 0.0) -> None:
         self.damping = damping
 
     def __call__(self, task: Task, params: Params) -> Tensor:

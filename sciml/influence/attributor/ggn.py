@@ -22,6 +22,7 @@ from sciml.influence.base import Params, Task
 from sciml.influence.damped import Damped
 from sciml.influence.rows import gathered
 from sciml.linalg.woodbury import Woodbury
+from sciml.ranges import NonNegative, Positive
 
 
 @final
@@ -33,7 +34,7 @@ class GGN(Damped):
         memory: Gigabytes that the matrix and the gradients may take.
     """
 
-    def __init__(self, *, damping: float = 0.1, memory: float = 8.0) -> None:
+    def __init__(self, *, damping: NonNegative = 0.1, memory: Positive = 8.0) -> None:
         super().__init__(damping=damping)
         self.memory = memory
 

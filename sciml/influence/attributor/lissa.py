@@ -21,6 +21,7 @@ from sciml.data.stream import stream
 from sciml.errors import ConfigError, RunError
 from sciml.influence.base import Attributor, NetworkTask, Params, Task
 from sciml.influence.ggn_product import Product, batch_product, mean_eigenvalue, product
+from sciml.ranges import Count, NonNegative
 
 
 @final
@@ -42,12 +43,12 @@ class LiSSA(Attributor):
     def __init__(
         self,
         *,
-        damping: float = 0.1,
-        depth: int = 1000,
-        batch_size: int = 64,
-        repeats: int = 1,
-        scale: float = 0.0,
-        probes: int = 64,
+        damping: NonNegative = 0.1,
+        depth: Count = 1000,
+        batch_size: Count = 64,
+        repeats: Count = 1,
+        scale: NonNegative = 0.0,
+        probes: Count = 64,
     ) -> None:
         for name, number, least in (
             ("damping", damping, 0),

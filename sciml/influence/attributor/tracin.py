@@ -17,6 +17,7 @@ from torch import Tensor
 
 from sciml.errors import ConfigError, RunError
 from sciml.influence.base import Attributor, Params, Task, TrainedTask
+from sciml.ranges import Count
 
 
 @final
@@ -34,7 +35,7 @@ class TracIn(Attributor):
     needs: type[Task] = TrainedTask
     trainings = 1
 
-    def __init__(self, *, inner: Attributor, checkpoints: int = 5) -> None:
+    def __init__(self, *, inner: Attributor, checkpoints: Count = 5) -> None:
         if checkpoints < 1:
             raise ConfigError(f"influence.attributor.checkpoints is {checkpoints}; it must be at least 1")
         self.inner, self.checkpoints = inner, checkpoints

@@ -29,6 +29,7 @@ from sciml.influence.base import Params, Task
 from sciml.influence.correlation import pearson, spearman
 from sciml.influence.evaluation.base import Evaluation, Findings
 from sciml.influence.evaluation.truth import retrained
+from sciml.ranges import Count
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -52,11 +53,11 @@ class GroupRemoval(Evaluation):
     def __init__(
         self,
         *,
-        groups: int = 30,
-        queries: int | None = None,
-        repeats: int = 1,
-        resamples: int = 1000,
-        batch_size: int = 64,
+        groups: Count = 30,
+        queries: Count | None = None,
+        repeats: Count = 1,
+        resamples: Count = 1000,
+        batch_size: Count = 64,
     ) -> None:
         if groups < 2:
             raise ConfigError(f"influence.evaluation.groups is {groups}; a correlation needs at least 2")

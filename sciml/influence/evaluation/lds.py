@@ -20,7 +20,7 @@ How far to trust it:
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, final
+from typing import TYPE_CHECKING, Annotated, Literal, final
 
 import torch
 from torch import Generator, Tensor
@@ -31,6 +31,7 @@ from sciml.influence.base import Params, Task
 from sciml.influence.correlation import spearman
 from sciml.influence.evaluation.base import FRESH, Evaluation, Findings
 from sciml.influence.evaluation.truth import retrained, subsets
+from sciml.ranges import Count, Range
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -56,11 +57,11 @@ class LDS(Evaluation):
     def __init__(
         self,
         *,
-        masks: int = 100,
-        alpha: float = 0.5,
-        repeats: int = 4,
-        resamples: int = 200,
-        batch_size: int = 50,
+        masks: Count = 100,
+        alpha: Annotated[float, Range(0, 1, above=True, below=True)] = 0.5,
+        repeats: Count = 4,
+        resamples: Count = 200,
+        batch_size: Count = 50,
         predict: Literal["scores", "retraining"] = "scores",
     ) -> None:
         if repeats < 2 or repeats % 2:

@@ -23,6 +23,7 @@ from sciml.influence.base import Params, Task
 from sciml.influence.correlation import pearson, spearman
 from sciml.influence.evaluation.base import Evaluation, Findings
 from sciml.influence.evaluation.truth import retrained
+from sciml.ranges import Count
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -37,7 +38,7 @@ class LeaveOneOut(Evaluation):
         batch_size: Trainings at once.
     """
 
-    def __init__(self, *, repeats: int = 1, batch_size: int = 256) -> None:
+    def __init__(self, *, repeats: Count = 1, batch_size: Count = 256) -> None:
         self.repeats, self.batch_size = repeats, batch_size
 
     def __call__(self, task: Task, params: Params, scores: Tensor) -> Findings:

@@ -41,6 +41,7 @@ from sciml.influence.evaluation.truth import kept
 from sciml.influence.flat import flatten, unflatten
 from sciml.influence.retraining import checksum
 from sciml.linalg.woodbury import Woodbury
+from sciml.ranges import Count, NonNegative
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -69,13 +70,13 @@ class PBRF(Evaluation):
     def __init__(
         self,
         *,
-        examples: int = 50,
-        damping: float = 0.1,
+        examples: Count = 50,
+        damping: NonNegative = 0.1,
         damping_of: Literal["layer", "all"] = "layer",
-        tolerance: float = 1e-3,
-        iterations: int = 50,
-        rounds: int = 20,
-        batch_size: int = 25,
+        tolerance: NonNegative = 1e-3,
+        iterations: Count = 50,
+        rounds: Count = 20,
+        batch_size: Count = 25,
     ) -> None:
         self.examples, self.tolerance = examples, tolerance
         self.damping, self.damping_of = damping, damping_of

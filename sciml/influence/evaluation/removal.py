@@ -22,6 +22,7 @@ from sciml.errors import ConfigError
 from sciml.influence.base import Attributor, Params, Task
 from sciml.influence.evaluation.base import FRESH, Evaluation, Findings
 from sciml.influence.evaluation.truth import retrained, subsets
+from sciml.ranges import Count
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -46,12 +47,12 @@ class Removal(Evaluation):
     def __init__(
         self,
         *,
-        counts: Sequence[int] = (5, 10, 15, 20, 25, 30),
-        queries: int = 10,
-        repeats: int = 5,
-        draws: int = 10,
+        counts: Sequence[Count] = (5, 10, 15, 20, 25, 30),
+        queries: Count = 10,
+        repeats: Count = 5,
+        draws: Count = 10,
         against: Mapping[str, Attributor] | None = None,
-        batch_size: int = 50,
+        batch_size: Count = 50,
     ) -> None:
         if not counts or min(counts) < 1 or sorted(set(counts)) != list(counts):
             raise ConfigError(f"influence.evaluation.counts is {list(counts)}; it must be rising numbers from 1 on")

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from sciml.influence.base import NetworkTask, Params, Task
 from sciml.influence.kronecker.attributor import Kronecker
+from sciml.ranges import Count
 
 
 class GradientProduct(Kronecker, ABC):
@@ -27,7 +28,7 @@ class GradientProduct(Kronecker, ABC):
     rotate: ClassVar[bool] = False
     spectrum: ClassVar[str] = "one"
 
-    def __init__(self, *, batch_size: int = 1024, precision: str = "float32") -> None:
+    def __init__(self, *, batch_size: Count = 1024, precision: str = "float32") -> None:
         super().__init__(batch_size=batch_size, precision=precision)
 
     def __call__(self, task: Task, params: Params) -> Tensor:

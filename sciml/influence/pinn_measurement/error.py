@@ -12,6 +12,7 @@ from torch import Tensor
 
 from sciml.errors import ConfigError
 from sciml.influence.pinn_measurement.base import PinnMeasurement
+from sciml.ranges import Count
 
 if TYPE_CHECKING:
     from sciml.pinn.module import Pinn
@@ -30,7 +31,7 @@ class Error(PinnMeasurement):
     x: Tensor
     reference: Tensor
 
-    def __init__(self, *, stride: int = 8) -> None:
+    def __init__(self, *, stride: Count = 8) -> None:
         super().__init__()
         if stride < 1:
             raise ConfigError(f"influence.task.measurement.stride is {stride}; it must be at least 1")

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from sciml.errors import ConfigError
 from sciml.influence.pinn_measurement.base import PinnMeasurement
+from sciml.ranges import Natural
 
 if TYPE_CHECKING:
     from sciml.pinn.module import Pinn
@@ -31,7 +32,7 @@ class Value(PinnMeasurement):
     better_low: ClassVar[bool] = False
     x: Tensor
 
-    def __init__(self, *, at: Sequence[Sequence[float]], output: int = 0) -> None:
+    def __init__(self, *, at: Sequence[Sequence[float]], output: Natural = 0) -> None:
         super().__init__()
         self.at, self.output = at, output
 

@@ -19,6 +19,7 @@ from torch import Tensor
 from sciml.errors import ConfigError
 from sciml.influence.denoising_loss import quantiles, weighted
 from sciml.influence.prior_measurement.base import PriorMeasurement
+from sciml.ranges import Count, Natural
 
 if TYPE_CHECKING:
     from sciml.diffusion.training import Denoising
@@ -40,7 +41,7 @@ class DenoisingLoss(PriorMeasurement):
     sigma: Tensor
     noisy: Tensor
 
-    def __init__(self, *, fields: Sequence[int | Sequence[int]], draws: int = 32) -> None:
+    def __init__(self, *, fields: Sequence[Natural | Sequence[Natural]], draws: Count = 32) -> None:
         super().__init__(fields=fields)
         if draws < 1:
             raise ConfigError(f"influence.task.measurement.draws is {draws}; it must be at least 1")

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from sciml.errors import ConfigError
 from sciml.influence.prior_measurement.base import PriorMeasurement
+from sciml.ranges import Count, Natural, Positive
 
 if TYPE_CHECKING:
     from sciml.diffusion.training import Denoising
@@ -36,7 +37,9 @@ class PosteriorMean(PriorMeasurement):
 
     noisy: Tensor
 
-    def __init__(self, *, fields: Sequence[int | Sequence[int]], level: float = 0.5, draws: int = 16) -> None:
+    def __init__(
+        self, *, fields: Sequence[Natural | Sequence[Natural]], level: Positive = 0.5, draws: Count = 16
+    ) -> None:
         super().__init__(fields=fields)
         if not level > 0 or draws < 1:
             raise ConfigError(

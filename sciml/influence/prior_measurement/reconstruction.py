@@ -23,6 +23,7 @@ from torch import Tensor
 from sciml.data.stream import stream
 from sciml.errors import ConfigError
 from sciml.influence.prior_measurement.base import PriorMeasurement
+from sciml.ranges import Count, Natural
 
 if TYPE_CHECKING:
     from sciml.diffusion.base import Measurement, Solver
@@ -47,7 +48,12 @@ class Reconstruction(PriorMeasurement):
     y: Tensor
 
     def __init__(
-        self, *, fields: Sequence[int | Sequence[int]], measurement: Measurement, solver: Solver, draws: int = 4
+        self,
+        *,
+        fields: Sequence[Natural | Sequence[Natural]],
+        measurement: Measurement,
+        solver: Solver,
+        draws: Count = 4,
     ) -> None:
         super().__init__(fields=fields)
         if draws < 1:

@@ -12,6 +12,7 @@ from typing import final
 from torch import Tensor
 
 from sciml.influence.pruning.base import Pruner, Weights, without_lowest
+from sciml.ranges import Count, NonNegative
 
 
 @final
@@ -24,7 +25,7 @@ class Diagonal(Pruner):
         damping: Lambda.
     """
 
-    def __init__(self, *, gradients: int = 64, batch_size: int = 32, damping: float = 1e-5) -> None:
+    def __init__(self, *, gradients: Count = 64, batch_size: Count = 32, damping: NonNegative = 1e-5) -> None:
         self.gradients, self.batch_size, self.damping = gradients, batch_size, damping
 
     def __call__(self, model: Weights, weights: Tensor, mask: Tensor, keep: int) -> tuple[Tensor, Tensor]:

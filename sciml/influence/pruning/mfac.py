@@ -32,6 +32,7 @@ from torch import Tensor
 from sciml.errors import ConfigError
 from sciml.influence.pruning.base import Pruner, Weights, without_lowest
 from sciml.linalg.woodbury import BlockWoodbury
+from sciml.ranges import Count, NonNegative
 
 
 @final
@@ -49,7 +50,12 @@ class MFAC(Pruner):
     """
 
     def __init__(
-        self, *, gradients: int = 64, batch_size: int = 32, damping: float = 1e-5, block_size: int | None = 128
+        self,
+        *,
+        gradients: Count = 64,
+        batch_size: Count = 32,
+        damping: NonNegative = 1e-5,
+        block_size: Count | None = 128,
     ) -> None:
         for name, number in (("gradients", gradients), ("damping", damping), ("block_size", block_size)):
             if number is not None and number <= 0:

@@ -22,6 +22,7 @@ from sciml.data.stream import stream
 from sciml.errors import ConfigError
 from sciml.influence.pruning.base import Pruner, Weights, schedule
 from sciml.influence.pruning.dense import Dense
+from sciml.ranges import Count, Fraction
 from sciml.trained import Trained, check_slots
 
 if TYPE_CHECKING:
@@ -56,11 +57,11 @@ class Classifier(Trained):
         optimizer: Callable[[Iterable[nn.Parameter]], Optimizer],
         scheduler: Callable[[Optimizer], LRScheduler] | None = None,
         pruner: Pruner | None = None,
-        sparsities: Sequence[float] = (),
-        recomputations: int = 1,
-        batch_size: int = 64,
-        log_every: int = 50,
-        val_every: int = 50,
+        sparsities: Sequence[Fraction] = (),
+        recomputations: Count = 1,
+        batch_size: Count = 64,
+        log_every: Count = 50,
+        val_every: Count = 50,
     ) -> None:
         super().__init__(optimizer=optimizer, scheduler=scheduler, log_every=log_every, val_every=val_every)
         check_slots("influence", network=network, optimizer=optimizer)

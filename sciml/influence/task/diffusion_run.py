@@ -43,6 +43,7 @@ from sciml.influence.drawing import scored_fields, scored_plane
 from sciml.influence.likelihood.squared import Squared
 from sciml.influence.prior_measurement.base import PriorMeasurement
 from sciml.influence.run_task import RunTask, attributed, use_averaged
+from sciml.ranges import Count, NonNegative
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -88,10 +89,10 @@ class DiffusionRun(RunTask, NetworkTask):
         *,
         run: str,
         measurement: PriorMeasurement,
-        draws: int = 4,
-        decay: float = 1e-2,
-        tolerance: float = 1e-6,
-        max_steps: int = 1000,
+        draws: Count = 4,
+        decay: NonNegative = 1e-2,
+        tolerance: NonNegative = 1e-6,
+        max_steps: Count = 1000,
     ) -> None:
         if draws < 1:
             raise ConfigError(f"influence.task.draws is {draws}; it must be at least 1")

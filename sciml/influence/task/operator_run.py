@@ -37,6 +37,7 @@ from sciml.influence.base import Params
 from sciml.influence.drawing import scored_fields
 from sciml.influence.run_task import RunTask, attributed, use_averaged
 from sciml.metric import relative_l2_each
+from sciml.ranges import Count, NonNegative
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -77,11 +78,11 @@ class OperatorRun(RunTask):
         *,
         run: str,
         split: str = "test",
-        n_query: int = 16,
-        steps: int | None = None,
-        decay: float = 1e-2,
-        tolerance: float = 1e-8,
-        max_steps: int = 1000,
+        n_query: Count = 16,
+        steps: Count | None = None,
+        decay: NonNegative = 1e-2,
+        tolerance: NonNegative = 1e-8,
+        max_steps: Count = 1000,
     ) -> None:
         module = cast("Operator", attributed(run, family="operator"))
         _check_trained_so(module)

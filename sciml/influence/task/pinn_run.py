@@ -30,6 +30,7 @@ from sciml.influence.base import Params
 from sciml.influence.drawing import scored_points
 from sciml.influence.pinn_measurement.base import PinnMeasurement
 from sciml.influence.run_task import RunTask, attributed
+from sciml.ranges import Count, NonNegative
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -65,9 +66,9 @@ class PinnRun(RunTask):
         *,
         run: str,
         measurement: PinnMeasurement,
-        decay: float = 1e-2,
-        tolerance: float = 1e-8,
-        max_steps: int = 1000,
+        decay: NonNegative = 1e-2,
+        tolerance: NonNegative = 1e-8,
+        max_steps: Count = 1000,
     ) -> None:
         module = cast("Pinn", attributed(run, family="pinn"))
         super().__init__(network=module.network, decay=decay, tolerance=tolerance, max_steps=max_steps)

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from sciml.data.stream import stream
 from sciml.influence.base import Params, Task
+from sciml.ranges import Count, NonNegative
 
 
 @final
@@ -39,7 +40,13 @@ class Ridge(Task):
     y_query: Tensor
 
     def __init__(
-        self, *, n_train: int = 128, n_query: int = 32, features: int = 8, noise_std: float = 0.5, decay: float = 1.0
+        self,
+        *,
+        n_train: Count = 128,
+        n_query: Count = 32,
+        features: Count = 8,
+        noise_std: NonNegative = 0.5,
+        decay: NonNegative = 1.0,
     ) -> None:
         super().__init__()
         self.n_train, self.n_query, self.decay = n_train, n_query, decay

@@ -22,6 +22,7 @@ from sciml.data.stream import stream
 from sciml.errors import ConfigError
 from sciml.influence.base import Likelihood, Params, TrainedTask
 from sciml.influence.retraining import Recipe, checksum, train
+from sciml.ranges import Count, Fraction, NonNegative
 
 
 @final
@@ -60,11 +61,11 @@ class Supervised(TrainedTask):
         network: Callable[[int, int], nn.Module],
         likelihood: Likelihood,
         recipe: Recipe,
-        n_train: int,
-        n_query: int,
-        decay: float,
+        n_train: Count,
+        n_query: Count,
+        decay: NonNegative,
         standardise: bool = True,
-        flipped: float = 0.0,
+        flipped: Fraction = 0.0,
         queries: Literal["held_out", "training"] = "held_out",
     ) -> None:
         super().__init__()

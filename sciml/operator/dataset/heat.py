@@ -16,6 +16,7 @@ from sciml.data.stream import stream
 from sciml.equation.heat import Heat
 from sciml.operator.base import Dataset, Split
 from sciml.operator.stored import stored
+from sciml.ranges import Count, Natural, NonNegative, Positive
 
 
 @final
@@ -39,17 +40,17 @@ class HeatDataset(Dataset):
     def __init__(
         self,
         *,
-        points: int = 64,
-        modes: int = 8,
-        alpha: float = 1.0,
-        tau: float = 10.0,
-        nu: float = 0.01,
-        dt: float = 0.05,
-        steps: int = 10,
-        n_train: int = 256,
-        n_val: int = 64,
-        n_test: int = 64,
-        seed: int = 0,
+        points: Count = 64,
+        modes: Count = 8,
+        alpha: Positive = 1.0,
+        tau: NonNegative = 10.0,
+        nu: NonNegative = 0.01,
+        dt: Positive = 0.05,
+        steps: Count = 10,
+        n_train: Count = 256,
+        n_val: Count = 64,
+        n_test: Count = 64,
+        seed: Natural = 0,
     ) -> None:
         self.in_channels = self.out_channels = 1
         self.grid, self.periodic = (points,), (True,)

@@ -30,6 +30,7 @@ from sciml.operator.base import Dataset, Split
 from sciml.operator.memory import available
 from sciml.operator.part import Part, grid_of, input_of
 from sciml.operator.source.base import Index, Recording, Source
+from sciml.ranges import Count, Fraction, Natural
 
 
 @final
@@ -62,20 +63,20 @@ class Recorded(Dataset):
         self,
         *,
         source: Source,
-        n_train: int | None,
-        n_val: int | None,
-        n_test: int | None,
+        n_train: Count | None,
+        n_val: Count | None,
+        n_test: Count | None,
         val: Source | None = None,
         tests: Mapping[str, Source] | None = None,
-        history: int = 1,
-        steps: int = 1,
-        test_steps: int | None = None,
-        time_stride: int = 1,
-        window_stride: int = 1,
-        stride: int = 1,
-        fine_stride: int | None = None,
+        history: Natural = 1,
+        steps: Count = 1,
+        test_steps: Count | None = None,
+        time_stride: Count = 1,
+        window_stride: Count = 1,
+        stride: Count = 1,
+        fine_stride: Count | None = None,
         in_memory: Literal["auto"] | bool = "auto",
-        memory_share: float = 0.5,
+        memory_share: Fraction = 0.5,
     ) -> None:
         for key, value, least in (
             ("n_train", n_train, 1),

@@ -20,6 +20,7 @@ from torch import Tensor
 from sciml.errors import ConfigError
 from sciml.metric import relative_l2_each
 from sciml.operator.base import Loss
+from sciml.ranges import NonNegative
 
 
 @final
@@ -67,7 +68,7 @@ class RelativeGradient(Loss):
         ConfigError: ``weight`` is negative.
     """
 
-    def __init__(self, periodic: tuple[bool, ...], *, weight: float) -> None:
+    def __init__(self, periodic: tuple[bool, ...], *, weight: NonNegative) -> None:
         if weight < 0:
             raise ConfigError(f"operator.loss.weight is {weight}; it must not be negative")
         self.periodic, self.weight = periodic, weight

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from sciml.operator.base import Loss
 from sciml.operator.spectrum import coefficients, wavenumbers
+from sciml.ranges import NonNegative
 
 
 @final
@@ -28,7 +29,7 @@ class Sobolev(Loss):
         order: s.
     """
 
-    def __init__(self, periodic: tuple[bool, ...], *, order: float) -> None:
+    def __init__(self, periodic: tuple[bool, ...], *, order: NonNegative) -> None:
         self.periodic, self.order = periodic, order
 
     def __call__(self, prediction: Tensor, target: Tensor) -> Tensor:

@@ -23,6 +23,7 @@ from sciml.data.mat import Variable, variables
 from sciml.errors import UsageError
 from sciml.operator.source.array import View
 from sciml.operator.source.base import Recording, Source
+from sciml.ranges import Positive
 
 
 @final
@@ -46,7 +47,7 @@ class FNOMat(Source):
         coefficients: str | None = "coeff",
         times: str | None = None,
         periodic: bool = False,
-        length: float = 1.0,
+        length: Positive = 1.0,
     ) -> None:
         self.path, self.states, self.coefficients, self.times = Path(path), states, coefficients, times
         self.periodic, self.length = periodic, length

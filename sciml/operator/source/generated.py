@@ -10,6 +10,7 @@ from torch import Tensor
 
 from sciml.operator.source.base import Recording, Source
 from sciml.operator.source.pdebench import PDEBench
+from sciml.ranges import Count, Natural
 from sciml.simulation.base import Simulation
 from sciml.simulation.ready import ready
 
@@ -24,7 +25,7 @@ class Generated(Source):
         seed: Of the samples; not the run's seed, so that all runs of a table share them.
     """
 
-    def __init__(self, *, simulation: Simulation, n: int, seed: int = 0) -> None:
+    def __init__(self, *, simulation: Simulation, n: Count, seed: Natural = 0) -> None:
         if n < 1 or seed < 0:
             raise ValueError(f"n must be at least 1 and seed not negative, not {n} and {seed}")
         self.simulation, self.n, self.seed = simulation, n, seed

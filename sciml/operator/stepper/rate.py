@@ -43,6 +43,7 @@ from sciml.operator.base import Dataset, FieldMap, Loss, Rollout, Split
 from sciml.operator.rollout.teacher_forced import TeacherForced
 from sciml.operator.stepper.base import CHUNK, NetworkFactory, Stepper
 from sciml.operator.stepper.integrator import INTEGRATORS
+from sciml.ranges import Count
 
 FRAMES = ("centre", "all")
 COMPARED = ("rates", "states")
@@ -79,11 +80,11 @@ class Rate(Stepper):
         normalizer: Callable[[int, tuple[int, ...]], Normalizer],
         *,
         positions: bool = False,
-        order: int = 4,
+        order: Count = 4,
         frames: str = "centre",
         compare: str = "rates",
         integrator: str = "rk4",
-        substeps: int = 1,
+        substeps: Count = 1,
     ) -> None:
         super().__init__(network, dataset, normalizer, positions=positions)
         for name, number in (("order", order), ("substeps", substeps)):

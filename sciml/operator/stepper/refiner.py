@@ -41,6 +41,7 @@ from sciml.operator.base import Dataset, FieldMap, Loss, Rollout, Split, check_s
 from sciml.operator.rollout.teacher_forced import TeacherForced
 from sciml.operator.stepper.base import NetworkFactory, Stepper, chunks
 from sciml.operator.stepper.difference import fit_changes
+from sciml.ranges import Count, Positive
 
 
 @final
@@ -71,8 +72,8 @@ class Refiner(Stepper):
         normalizer: Callable[[int, tuple[int, ...]], Normalizer],
         *,
         positions: bool = False,
-        refinements: int = 3,
-        variance: float = 4e-7,
+        refinements: Count = 3,
+        variance: Positive = 4e-7,
     ) -> None:
         if refinements < 1:
             raise ConfigError(f"operator.stepper.refinements is {refinements}; it must be at least 1")

@@ -18,6 +18,7 @@ from torch import Generator, Tensor
 from sciml.pinn.base import Collocation, Problem
 from sciml.pinn.collocation.r3 import R3
 from sciml.pinn.jet import Jet
+from sciml.ranges import Natural, NonNegative, Positive
 
 
 class CausalR3(Collocation):
@@ -37,12 +38,12 @@ class CausalR3(Collocation):
     def __init__(
         self,
         *,
-        alpha: float = 5.0,
+        alpha: Positive = 5.0,
         gamma: float = -0.5,
-        rate: float = 1e-3,
-        tolerance: float = 20.0,
-        bound: float = 0.1,
-        axis: int = 0,
+        rate: NonNegative = 1e-3,
+        tolerance: Positive = 20.0,
+        bound: Positive = 0.1,
+        axis: Natural = 0,
     ) -> None:
         super().__init__()
         self.alpha, self.rate, self.tolerance, self.bound, self.axis = alpha, rate, tolerance, bound, axis

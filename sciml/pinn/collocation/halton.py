@@ -16,6 +16,7 @@ import torch
 from torch import Generator, Tensor
 
 from sciml.pinn.collocation.low_discrepancy import LowDiscrepancy
+from sciml.ranges import Count
 
 
 class Halton(LowDiscrepancy):
@@ -25,7 +26,7 @@ class Halton(LowDiscrepancy):
         every: Steps from one randomisation to the next; None keeps the first.
     """
 
-    def __init__(self, *, every: int | None = None) -> None:
+    def __init__(self, *, every: Count | None = None) -> None:
         super().__init__(every=every)
 
     def unit(self, n: int, d: int, generator: Generator) -> Tensor:

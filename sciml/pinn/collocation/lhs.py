@@ -12,6 +12,7 @@ import torch
 from torch import Generator, Tensor
 
 from sciml.pinn.collocation.low_discrepancy import LowDiscrepancy
+from sciml.ranges import Count
 
 
 class LatinHypercube(LowDiscrepancy):
@@ -21,7 +22,7 @@ class LatinHypercube(LowDiscrepancy):
         every: Steps from one draw of all points to the next; None keeps the first.
     """
 
-    def __init__(self, *, every: int | None = 1) -> None:
+    def __init__(self, *, every: Count | None = 1) -> None:
         super().__init__(every=every)
 
     def unit(self, n: int, d: int, generator: Generator) -> Tensor:

@@ -13,6 +13,7 @@ from sciml.errors import ConfigError
 from sciml.pinn.base import Problem
 from sciml.pinn.collocation.refinement import Refinement, check_density, density
 from sciml.pinn.jet import Jet
+from sciml.ranges import Count, NonNegative
 
 
 class RAD(Refinement):
@@ -28,7 +29,9 @@ class RAD(Refinement):
         ConfigError: A number out of its range; at the first draw, a pool with fewer points than are needed.
     """
 
-    def __init__(self, *, every: int = 1000, pool: int = 100_000, k: float = 1.0, c: float = 1.0) -> None:
+    def __init__(
+        self, *, every: Count = 1000, pool: Count = 100_000, k: NonNegative = 1.0, c: NonNegative = 1.0
+    ) -> None:
         super().__init__(every=every, pool=pool)
         check_density(k, c)
         self.k, self.c = k, c

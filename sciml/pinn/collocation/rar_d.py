@@ -11,6 +11,7 @@ from torch import Generator, Tensor
 
 from sciml.pinn.collocation.rar_g import Growing
 from sciml.pinn.collocation.refinement import check_density, density
+from sciml.ranges import Count, NonNegative
 
 
 class RARD(Growing):
@@ -31,12 +32,12 @@ class RARD(Growing):
     def __init__(
         self,
         *,
-        every: int = 1000,
-        pool: int = 100_000,
-        add: int = 10,
-        most: int | None = None,
-        k: float = 2.0,
-        c: float = 0.0,
+        every: Count = 1000,
+        pool: Count = 100_000,
+        add: Count = 10,
+        most: Count | None = None,
+        k: NonNegative = 2.0,
+        c: NonNegative = 0.0,
     ) -> None:
         super().__init__(every=every, pool=pool, add=add, most=most)
         check_density(k, c)

@@ -17,6 +17,7 @@ from sciml.errors import ConfigError
 from sciml.pinn.base import Problem
 from sciml.pinn.collocation.refinement import Refinement
 from sciml.pinn.jet import Jet
+from sciml.ranges import Count
 
 
 class Growing(Refinement):
@@ -62,7 +63,9 @@ class RARG(Growing):
         most: The number of points from which on none is added; None for no end.
     """
 
-    def __init__(self, *, every: int = 1000, pool: int = 100_000, add: int = 10, most: int | None = None) -> None:
+    def __init__(
+        self, *, every: Count = 1000, pool: Count = 100_000, add: Count = 10, most: Count | None = None
+    ) -> None:
         super().__init__(every=every, pool=pool, add=add, most=most)
 
     def choose(self, residual: Tensor, count: int, generator: Generator) -> Tensor:

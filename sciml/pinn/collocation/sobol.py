@@ -13,6 +13,7 @@ from torch import Generator, Tensor
 from torch.quasirandom import SobolEngine
 
 from sciml.pinn.collocation.low_discrepancy import LowDiscrepancy
+from sciml.ranges import Count
 
 
 class Sobol(LowDiscrepancy):
@@ -22,7 +23,7 @@ class Sobol(LowDiscrepancy):
         every: Steps from one scramble to the next; None keeps the first.
     """
 
-    def __init__(self, *, every: int | None = None) -> None:
+    def __init__(self, *, every: Count | None = None) -> None:
         super().__init__(every=every)
 
     def unit(self, n: int, d: int, generator: Generator) -> Tensor:

@@ -26,6 +26,7 @@ import torch
 from torch import Generator, Tensor, nn
 
 from sciml.errors import ConfigError
+from sciml.ranges import Count, NonNegative
 
 MAX_ORDER = 4  # a Matérn-5/2 covariance has no fifth derivative at zero
 
@@ -82,9 +83,9 @@ class SpectralMixture(nn.Module):
         self,
         *,
         spectrum: str = "student_t",
-        components: int = 30,
-        frequency: float = 20.0,
-        scatter: float = 0.0,
+        components: Count = 30,
+        frequency: NonNegative = 20.0,
+        scatter: NonNegative = 0.0,
         generator: Generator | None = None,
     ) -> None:
         super().__init__()

@@ -33,6 +33,7 @@ from sciml.pinn.gphm.likelihood import Covariance, negative_log_joint, observe
 from sciml.pinn.gphm.profile import most_probable
 from sciml.pinn.jet import Jet
 from sciml.pinn.problem.box import Box
+from sciml.ranges import Count, NonNegative, Positive
 from sciml.trained import Trained, check_slots
 
 if TYPE_CHECKING:
@@ -79,16 +80,16 @@ class GpHm(Trained):
         kernel: Callable[..., SpectralMixture],
         optimizer: Callable[[Iterable[nn.Parameter]], Optimizer],
         scheduler: Callable[[Optimizer], LRScheduler] | None = None,
-        points: dict[str, int],
+        points: dict[str, Count],
         values: Literal["trained", "profiled"] = "trained",
-        jitter: float = 1e-6,
-        boundary_weight: float = 200.0,
+        jitter: NonNegative = 1e-6,
+        boundary_weight: NonNegative = 200.0,
         log_tau: float = 0.0,
-        tau_step: float = 0.05,
-        iterations: int = 20,
-        log_every: int = 100,
-        val_every: int = 500,
-        n_val: int = 1000,
+        tau_step: Positive = 0.05,
+        iterations: Count = 20,
+        log_every: Count = 100,
+        val_every: Count = 500,
+        n_val: Count = 1000,
     ) -> None:
         super().__init__(optimizer=optimizer, scheduler=scheduler, log_every=log_every, val_every=val_every)
         check_slots("pinn", kernel=kernel, optimizer=optimizer)

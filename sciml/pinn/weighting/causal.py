@@ -22,6 +22,7 @@ from torch import Tensor
 
 from sciml.errors import ConfigError
 from sciml.pinn.base import Points, Weighting, check_names
+from sciml.ranges import Count, Fraction, Natural, NonNegative, Positive
 
 
 class Causal(Weighting):
@@ -47,13 +48,13 @@ class Causal(Weighting):
     def __init__(
         self,
         *,
-        weights: Mapping[str, float],
-        epsilon: Sequence[float] = (1e-2, 1e-1, 1.0, 1e1, 1e2),
-        slabs: int = 32,
-        delta: float = 0.99,
-        every: int = 100,
+        weights: Mapping[str, NonNegative],
+        epsilon: Sequence[Positive] = (1e-2, 1e-1, 1.0, 1e1, 1e2),
+        slabs: Count = 32,
+        delta: Fraction = 0.99,
+        every: Count = 100,
         equation: str = "residual",
-        axis: int = 0,
+        axis: Natural = 0,
     ) -> None:
         super().__init__()
         if not epsilon or min(epsilon) < 0:

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from sciml.pinn.weighting.adaptive import Adaptive, balanced, gradients
+from sciml.ranges import Count, Momentum, NonNegative
 
 
 class GradNorm(Adaptive):
@@ -27,7 +28,9 @@ class GradNorm(Adaptive):
         momentum: What stays of the old weights.
     """
 
-    def __init__(self, *, weights: Mapping[str, float] | None = None, every: int = 1000, momentum: float = 0.9) -> None:
+    def __init__(
+        self, *, weights: Mapping[str, NonNegative] | None = None, every: Count = 1000, momentum: Momentum = 0.9
+    ) -> None:
         super().__init__(weights=weights, every=every, momentum=momentum)
 
     def measure(self, residuals: Callable[[], dict[str, Tensor]], parameters: Sequence[Tensor]) -> tuple[Tensor, int]:

@@ -23,6 +23,7 @@ from torch import Tensor
 
 from sciml.pinn.base import check_names
 from sciml.pinn.weighting.adaptive import Adaptive, gradients
+from sciml.ranges import Count, Momentum, NonNegative
 
 
 class LearningRateAnnealing(Adaptive):
@@ -38,9 +39,9 @@ class LearningRateAnnealing(Adaptive):
     def __init__(
         self,
         *,
-        weights: Mapping[str, float] | None = None,
-        every: int = 10,
-        momentum: float = 0.9,
+        weights: Mapping[str, NonNegative] | None = None,
+        every: Count = 10,
+        momentum: Momentum = 0.9,
         equation: str = "residual",
     ) -> None:
         super().__init__(weights=weights, every=every, momentum=momentum)

@@ -23,6 +23,7 @@ from torch import Tensor
 
 from sciml.jacobian import Rows
 from sciml.pinn.weighting.adaptive import Adaptive, balanced
+from sciml.ranges import Count, Momentum, NonNegative
 
 
 class NTK(Adaptive):
@@ -34,7 +35,9 @@ class NTK(Adaptive):
         momentum: What stays of the old weights.
     """
 
-    def __init__(self, *, weights: Mapping[str, float] | None = None, every: int = 1000, momentum: float = 0.9) -> None:
+    def __init__(
+        self, *, weights: Mapping[str, NonNegative] | None = None, every: Count = 1000, momentum: Momentum = 0.9
+    ) -> None:
         super().__init__(weights=weights, every=every, momentum=momentum)
 
     def measure(self, residuals: Callable[[], dict[str, Tensor]], parameters: Sequence[Tensor]) -> tuple[Tensor, int]:
