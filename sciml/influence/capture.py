@@ -236,7 +236,11 @@ def _records(z: Tensor, calls: dict[str, list[_Call]], seeds: Tensor) -> dict[st
     edges = [call.edge for seen in calls.values() for call in seen]
     if not edges:
         return {}
-    gradients = [torch.autograd.grad(z, edges, seed, retain_graph=True, allow_unused=True) for seed in seeds]
+    gradients: list[tuple[Tensor | None, ...]] = []
+    for seed in seeds:
+        with torch.enable_grad():  # of a scalar: for a given vector torch imports sympy first, which takes a second
+            along = (z * seed).sum()
+        gradients.append(torch.autograd.grad(along, edges, retain_graph=True, allow_unused=True))
     by_edge = list(zip(*gradients, strict=True))
     records: dict[str, Record] = {}
     position = 0
@@ -262,9 +266,8 @@ def _differentiate(
     rows: list[tuple[Tensor, ...]] = []
     with torch.enable_grad():
         for i in range(len(x)):
-            found = torch.autograd.grad(
-                call(leaves, x[i : i + 1]), list(leaves.values()), seeds[i : i + 1], allow_unused=True
-            )
+            along = (call(leaves, x[i : i + 1]) * seeds[i : i + 1]).sum()
+            found = torch.autograd.grad(along, list(leaves.values()), allow_unused=True)
             rows.append(
                 tuple(torch.zeros_like(p) if g is None else g for g, p in zip(found, leaves.values(), strict=True))
             )

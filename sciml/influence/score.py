@@ -12,7 +12,8 @@ with per-example gradients P in a basis where the curvature is diagonal. Two way
 
 Where D is 1, the query's own tokens are the r outer products. Else they come from
 
-- :func:`separate`: D is replaced by a sum of r outer products, the same for every query;
+- :mod:`sciml.influence.separable`: D is replaced by a sum of outer products and single entries, the same for every
+  query;
 - :func:`compress`: each query's gradient, times D, is replaced by its best approximation of rank r: query batching of
   Grosse et al. (2023), *Studying Large Language Model Generalization with Influence Functions*, section 3.2.2.
 
@@ -88,6 +89,8 @@ def dense(query: Examples, train: Examples, inverse: Tensor, precision: torch.dt
     d_out, d_in = train.sizes
     dtype = inverse.dtype
     scores = torch.zeros(len(query), len(train), dtype=dtype, device=inverse.device)
+    if inverse.numel() == 0:  # these queries, or these examples, have no gradients here
+        return scores
     train = train.to(precision)
     width = max(1, min(d_out, 4096 // d_in))
     rows = max(1, TILE // (width * d_in))
@@ -137,55 +140,6 @@ def pairs(query: Examples, train: Examples, precision: torch.dtype) -> Tensor:
         product = (query.grads[q : q + rows].flatten(0, 1) @ g).mul_(query.inputs[q : q + rows].flatten(0, 1) @ a)
         scores[q : q + rows] = product.reshape(-1, r, n, tokens).to(dtype).sum((1, 3))
     return scores
-
-
-def separable(spectrum: Tensor, damping: float, rank: int, moments: Tensor) -> tuple[Tensor, Tensor]:
-    r"""The best r outer products for :math:`D = 1/(\Lambda + \lambda)` in the norm that counts.
-
-    A score is a sum over coordinates of products of D with two gradients, so an error E of D adds about
-    :math:`\sum_{oj} W_{oj} E_{oj}^2` to its square, where W is the product of the mean squares of the two. Examples are
-    to be told apart, the many with small gradients too, so these are mean squares of gradients of norm 1
-    (:func:`moments`); rows and columns of D are scaled by the roots of the means of W, and the singular value
-    decomposition of that is cut off. With W from raw gradients, or from the spectrum, the few examples with large ones
-    are served and the order of the others is lost.
-
-    Args:
-        spectrum: Lambda, ``(d_out, d_in)`` in float64.
-        damping: Lambda of the formula above, what is added.
-        rank: r.
-        moments: W.
-
-    Returns:
-        ``(r, d_out)`` and ``(r, d_in)`` with :math:`D \approx \sum_k u_k v_k^T`.
-    """
-    largest = moments.max().clamp(min=torch.finfo(moments.dtype).tiny)
-    weights = (moments / largest).clamp(min=1e-14)
-    rows, columns = (weights.mean(dim).sqrt() for dim in (1, 0))
-    inverse = 1 / (spectrum + damping)
-    u, s, vh = torch.linalg.svd(rows[:, None] * inverse * columns, full_matrices=False)
-    root = s[:rank].sqrt()
-    return (u[:, :rank] * root / rows[:, None]).T, (vh[:rank].T * root / columns[:, None]).T
-
-
-def moments(examples: Examples) -> Tensor:
-    """Sum over examples of the squares of their gradients, each divided by its norm: ``(d_out, d_in)`` in float64."""
-    norms = examples.square_norms().clamp(min=torch.finfo(examples.inputs.dtype).tiny)
-    if examples.grads is not None and examples.grads.shape[1] == 1:
-        scaled = examples.grads[:, 0].square() / norms[:, None]
-        return (scaled.T @ examples.inputs[:, 0].square()).double()
-    total = torch.zeros(examples.sizes, dtype=torch.float64, device=norms.device)
-    rows = max(1, TILE // total.numel())
-    for i in range(0, len(examples), rows):
-        part = slice(i, i + rows)
-        total += (examples[part].gradients().square() / norms[part, None, None]).sum(0).double()
-    return total
-
-
-def separate(query: Examples, u: Tensor, v: Tensor) -> Examples:
-    """The query's tokens, each r times: scaled by ``u`` ``(r, d_out)`` and ``v`` ``(r, d_in)``."""
-    assert query.grads is not None
-    grads, inputs = (x[:, None] * w[:, None] for x, w in ((query.grads, u), (query.inputs, v)))
-    return Examples(inputs.flatten(1, 2), grads.flatten(1, 2))
 
 
 def compress(query: Examples, inverse: Tensor, rank: int, generator: Generator) -> Examples:

@@ -25,8 +25,10 @@ from sciml.influence.base import Attributor, NetworkTask, Params, Task
 from sciml.influence.capture import Capture
 from sciml.influence.curvature import check
 from sciml.influence.kronecker.index import Block, Index, Recipe, build, gradients, joined, query_gradients
-from sciml.influence.score import Examples, compress, dense, moments, pairs, separable, separate
+from sciml.influence.score import Examples, compress, dense, pairs
+from sciml.influence.separable import moments, take_apart
 from sciml.influence.store import key, load, save
+from sciml.ranges import Count, Natural, NonNegative
 
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 SHARING = ("expand", "reduce")
@@ -42,7 +44,8 @@ class Kronecker(Attributor, ABC):
         sharing: ``expand`` or ``reduce``; see :mod:`sciml.influence.kronecker.basis`.
         batch_size: Examples at once.
         precision: Of the products in scores: ``float32`` (that of the network, for one in float64) or ``bfloat16``.
-        rank: Outer products that stand for 1/Lambda; 0 is exact.
+        rank: Outer products that, with single entries, stand for 1/Lambda (:mod:`sciml.influence.separable`); 0 is
+            exact.
         rescore: So many scores of each query, those largest in magnitude, are computed again exactly, where ``rank``
             or ``query_rank`` made them approximate.
         query_rank: Rank to which the queries' preconditioned gradients are compressed; 0 does not.
@@ -61,15 +64,15 @@ class Kronecker(Attributor, ABC):
     def __init__(
         self,
         *,
-        damping: float = 0.1,
+        damping: NonNegative = 0.1,
         curvature: str = "auto",
-        samples: int = 8,
+        samples: Count = 8,
         sharing: str = "expand",
-        batch_size: int = 1024,
+        batch_size: Count = 1024,
         precision: str = "float32",
-        rank: int = 0,
-        rescore: int = 0,
-        query_rank: int = 0,
+        rank: Natural = 0,
+        rescore: Natural = 0,
+        query_rank: Natural = 0,
         store: str | None = None,
     ) -> None:
         check(curvature, samples)
@@ -154,10 +157,11 @@ class Kronecker(Attributor, ABC):
         precision = self.precision if query.inputs.dtype == torch.float32 else query.inputs.dtype
         inverse = torch.ones_like(spectrum) if self.spectrum == "one" else 1 / (spectrum + added)
         factored = query if self.spectrum == "one" else None  # the query with D in its outer products
-        if 0 < self.rank < min(query.sizes) and query.grads is not None:
+        if 0 < self.rank < min(query.sizes) and query.grads is not None and train[0].grads is not None:
             weights = moments(query) * torch.stack([moments(part) for part in train]).sum(0)
-            u, v = (w.to(query.inputs) for w in separable(spectrum, added, self.rank, weights))
-            factored = separate(query, u, v)
+            apart = take_apart(inverse, self.rank, weights)
+            if apart.cost(query, train[0]) < inverse.numel():
+                return apart.scores(query, train, precision)
         elif 0 < self.query_rank < min(query.sizes):
             factored = compress(query, inverse.to(query.inputs), self.query_rank, stream("query compression"))
         if factored is not None and _cheaper(factored, train[0]):
