@@ -32,7 +32,7 @@ from torch import Generator, Tensor, nn
 
 from sciml.errors import RunError
 from sciml.influence.curvature import loss_gradient
-from sciml.influence.flat import flatten, unflatten
+from sciml.influence.flat import double, flatten, unflatten
 from sciml.influence.perexample import pull_back
 
 if TYPE_CHECKING:
@@ -208,8 +208,8 @@ class NetworkTask(Task):
 
     def _rows(self, params: Params, x: Tensor, seeds: Callable[[Tensor], Tensor]) -> Tensor:
         """Gradients of ``seeds(outputs)[k, i] . outputs[i]``, ``(k, n, d)`` in float64."""
-        buffers = {name: _double(b) for name, b in self.network.named_buffers()}
-        params, x = {name: _double(p.detach()) for name, p in params.items()}, _double(x)
+        buffers = {name: double(b) for name, b in self.network.named_buffers()}
+        params, x = {name: double(p.detach()) for name, p in params.items()}, double(x)
 
         def call(params: Params, x: Tensor) -> Tensor:
             return self.outputs({**buffers, **params}, x)
@@ -253,7 +253,3 @@ class Attributor(ABC):
 def _jacobian(function: Callable[[Params], Tensor], params: Params) -> Tensor:
     """By reverse differentiation of the whole: simple, and slow where each value depends on its own example only."""
     return torch.func.jacrev(lambda vector: function(unflatten(vector, params)))(flatten(params))
-
-
-def _double(x: Tensor) -> Tensor:
-    return x.double() if x.is_floating_point() else x

@@ -20,3 +20,8 @@ def unflatten(vector: Tensor, like: Params) -> Params:
     """The inverse of :func:`flatten`, with the shapes of ``like``; keeps the dtype of ``vector``."""
     parts = vector.split([p.numel() for p in like.values()])
     return {name: part.reshape(p.shape) for (name, p), part in zip(like.items(), parts, strict=True)}
+
+
+def double(x: Tensor) -> Tensor:
+    """In float64, where it is no index."""
+    return x.double() if x.is_floating_point() else x

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from sciml.influence.base import NetworkTask, Params, Task
-from sciml.influence.flat import flatten, unflatten
+from sciml.influence.flat import double, flatten, unflatten
 from sciml.influence.rows import gathered
 
 Product = Callable[[Tensor], Tensor]
@@ -36,15 +36,15 @@ def product(task: Task, params: Params) -> Product:
 
 def batch_product(task: NetworkTask, params: Params, chosen: Tensor, chunk: int = 512) -> Product:
     """The same for the examples with the numbers ``chosen`` only."""
-    double = {name: p.detach().double() for name, p in params.items()}
-    buffers = {name: _double(b) for name, b in task.network.named_buffers()}
+    precise = {name: p.detach().double() for name, p in params.items()}
+    buffers = {name: double(b) for name, b in task.network.named_buffers()}
     theta = flatten(params)
 
     def one(part: Tensor, v: Tensor) -> Tensor:
-        x = _double(task.x[part])
+        x = double(task.x[part])
 
         def outputs(theta: Tensor) -> Tensor:
-            return task.outputs({**buffers, **unflatten(theta, double)}, x)
+            return task.outputs({**buffers, **unflatten(theta, precise)}, x)
 
         z, back = torch.func.vjp(outputs, theta)[:2]
         roots = task.likelihood.factors(z)  # (C, n, ...)
@@ -57,10 +57,6 @@ def batch_product(task: NetworkTask, params: Params, chosen: Tensor, chunk: int 
         return torch.func.vmap(apply, chunk_size=32)(v)
 
     return lambda v: torch.stack([one(part, v) for part in chosen.split(chunk)]).sum(0)
-
-
-def _double(x: Tensor) -> Tensor:
-    return x.double() if x.is_floating_point() else x
 
 
 def mean_eigenvalue(apply: Product, size: int, probes: Tensor) -> float:

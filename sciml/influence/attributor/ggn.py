@@ -6,9 +6,9 @@ r"""Influence with the exact generalised Gauss-Newton matrix (GGN).
 Koh and Liang (2017), *Understanding Black-box Predictions via Influence Functions*, eq. 2, with the GGN for the Hessian
 as in Bae et al. (2022), *If Influence Functions are the Answer, Then What is the Question?*, in the sign and scale of
 :mod:`sciml.influence.base`. One matrix of the smaller side of R and one Cholesky factor in float64
-(:mod:`sciml.linalg.woodbury`): with more rows than parameters the rows are summed up as they come, so that what is held
-is a square of the smaller of the two. No approximation of the curvature is made, where Kronecker-factored attributors
-make two.
+(:mod:`sciml.linalg.woodbury`): with more rows than parameters the rows are summed up as they come, or never formed
+(:mod:`sciml.influence.layered`), so that what is held is a square of the smaller of the two. No approximation of the
+curvature is made, where Kronecker-factored attributors make two.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from torch import Tensor
 from sciml.errors import RunError
 from sciml.influence.base import Params, Task
 from sciml.influence.damped import Damped
+from sciml.influence.layered import layered
 from sciml.influence.rows import gathered
 from sciml.linalg.woodbury import Woodbury
 from sciml.ranges import NonNegative, Positive
@@ -46,7 +47,8 @@ class GGN(Damped):
                 f"attributor ggn: the matrix and the gradients of {task.n_query} queries for {size} parameters take"
                 f" {needed:.1f} GB and more; choose influence/attributor=ekfac, or raise influence.attributor.memory"
             )
-        rows, moments = gathered(task.blocks(params), size)
+        moments = layered(task, params)
+        rows, moments = gathered(task.blocks(params), size) if moments is None else (moments[:0], moments)
         trace = float(rows.square().sum() if moments is None else moments.trace())
         damping = self.added(task, trace / size)
         query = task.query_gradients(params)

@@ -9,6 +9,7 @@ from sciml.errors import ConfigError, RunError
 from sciml.influence.attributor.exact_hessian import ExactHessian
 from sciml.influence.attributor.ggn import GGN
 from sciml.influence.base import Task
+from sciml.influence.layered import layered
 from sciml.influence.rows import gathered
 from sciml.influence.task.ridge import Ridge
 from sciml.linalg.woodbury import Woodbury
@@ -54,6 +55,35 @@ def test_by_parameters_it_is_what_it_is_by_rows(squared: bool, monkeypatch: pyte
     dual = Woodbury(rows, damping, gram=rows @ rows.T)
     expected = dual.quadratic(task.query_gradients(params), task.gradients(params))
     torch.testing.assert_close(GGN()(task, params), expected, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("squared", [True, False])
+@pytest.mark.parametrize("bias", [True, False])
+def test_summed_up_by_layers_it_is_what_it_is_by_rows(
+    squared: bool, bias: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch.manual_seed(4)
+    monkeypatch.setattr("sciml.influence.layered.BATCH", 11)
+    network = nn.Sequential(nn.Linear(3, 2, bias=bias), nn.Tanh(), nn.Linear(2, 4), nn.Tanh(), nn.Linear(4, 3)).double()
+    task = given(network, 3, 3, n=40, squared=squared)
+    params = parameters(task)
+    rows = task.jacobian(params)
+    found = layered(task, params)
+    assert found is not None
+    torch.testing.assert_close(found, rows.T @ rows)
+    task.x = task.x.float()
+    task.network.float()
+    single = layered(task, parameters(task))
+    assert single is not None
+    torch.testing.assert_close(single, found, rtol=1e-4, atol=1e-4)
+
+
+def test_rows_are_formed_where_layers_do_not_say_it_all() -> None:
+    torch.manual_seed(5)
+    normed = nn.Sequential(nn.Linear(3, 2), nn.LayerNorm(2), nn.Linear(2, 2)).double()
+    for task in (given(normed, 2, 3, n=30), given(mlp(3, 4, 2), 2, 3, n=3)):
+        assert layered(task, parameters(task)) is None
+        GGN()(task, parameters(task))
 
 
 def test_gradients_of_a_network_are_those_of_any_task() -> None:
