@@ -32,6 +32,10 @@ class Covariance(ABC):
         Where the covariance differs between the entries of a batch, ``x`` is aligned with that batch.
         """
 
+    def marginal(self, channel: int, channels: int) -> Covariance:
+        """That of one of the ``channels`` of the fields, which are then ``(batch, *grid, 1)``."""
+        return _Marginal(self, channel, channels)
+
     @final
     def dense(self, like: Tensor) -> Tensor:
         """The matrix ``(d, d)`` on fields shaped like ``like`` ``(*shape)`` in row-major order.
@@ -41,6 +45,20 @@ class Covariance(ABC):
         d = like.numel()
         identity = torch.eye(d, dtype=like.dtype, device=like.device).reshape(d, *like.shape)
         return self.matvec(identity).reshape(d, d).T
+
+
+@final
+class _Marginal(Covariance):
+    """The other channels are zero in what is multiplied with, and left out of what is found."""
+
+    def __init__(self, joint: Covariance, channel: int, channels: int) -> None:
+        self._joint, self._channel, self._channels = joint, channel, channels
+        self.shared, self.symmetric = joint.shared, joint.symmetric
+
+    def matvec(self, x: Tensor) -> Tensor:
+        whole = x.new_zeros(*x.shape[:-1], self._channels)
+        whole[..., self._channel] = x[..., 0]
+        return self._joint.matvec(whole)[..., self._channel, None]
 
 
 class FactoredCovariance(Covariance):

@@ -80,6 +80,11 @@ class LowRankCovariance(FactoredCovariance):
         spectrum = (self._d * gain).reshape(self.spectrum.shape)
         return LowRankCovariance(spectrum, rows.reshape(self.factor.shape), self.bases)
 
+    def marginal(self, channel: int, channels: int) -> LowRankCovariance:
+        """The basis leaves channels apart, so that it is of the same kind."""
+        one = (..., slice(channel, channel + 1))
+        return LowRankCovariance(self.spectrum[one], self.factor[one], self.bases)
+
     def matvec(self, x: Tensor) -> Tensor:
         c = self._coefficients(x)
         return self._field(c * self._d + (c @ self._f.T) @ self._f, x)

@@ -9,6 +9,7 @@ import torch
 from torch import Generator, Tensor
 
 from sciml.linalg import low_rank_covariance
+from sciml.linalg.covariance import Covariance
 from sciml.linalg.low_rank_covariance import LowRankCovariance, fitted
 from sciml.linalg.spectral_covariance import cosine_basis, fourier_basis, transform
 
@@ -136,3 +137,12 @@ class TestFit:
             fitted(torch.ones(3, *SHAPE), BASES, rank=0, generator=generator)
         with pytest.raises(ValueError, match="rank is 3; 3 fields of 24 entries have 0 to 2"):
             fitted(normal(3, *SHAPE, seed=0), BASES, rank=3, generator=generator)
+
+
+def test_one_channel_is_a_block_of_the_matrix() -> None:
+    covariance, matrix = made()
+    x = normal(5, *SHAPE[:2], 1, seed=3)
+    block = matrix.reshape(12, 2, 12, 2)[:, 1, :, 1]
+    expected = (x.flatten(1) @ block).reshape(x.shape)
+    torch.testing.assert_close(covariance.marginal(1, 2).matvec(x), expected)
+    torch.testing.assert_close(Covariance.marginal(covariance, 1, 2).matvec(x), expected)  # as any has it

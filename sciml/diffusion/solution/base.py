@@ -33,6 +33,22 @@ class Solution(nn.Module, ABC):
     def forward(self, x: Tensor) -> Tensor:
         """The solutions."""
 
+    def linearised(self, x: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
+        r"""The solutions, and rows :math:`w_i^T \partial u / \partial x` of their Jacobian, one backward pass each.
+
+        Args:
+            x: Fields ``(batch, *grid, 1)``.
+            weights: w, the same for all fields, ``(m, *grid, 1)``.
+
+        Returns:
+            Solutions, and rows ``(batch, m, *grid, 1)``, without a graph.
+        """
+        with torch.enable_grad():
+            x = x.detach().requires_grad_()
+            u = self(x)
+            rows = [torch.autograd.grad(u, x, w.expand_as(u), retain_graph=True)[0] for w in weights]
+        return u.detach(), torch.stack(rows, dim=1)
+
 
 class LinearSolution(Solution):
     """One that is linear in x."""

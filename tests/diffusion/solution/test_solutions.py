@@ -48,6 +48,9 @@ def test_derivatives_of_both_modes_agree_with_differences(name: str) -> None:
     x.requires_grad_()
     (gradient,) = torch.autograd.grad((operator(x) * w).sum(), x)
     torch.testing.assert_close((gradient * v).sum(), (jvp * w).sum())
+    again, rows = operator.linearised(x, w)  # either weight for both fields
+    torch.testing.assert_close(again, u)
+    torch.testing.assert_close((rows * v[:, None]).flatten(2).sum(2), jvp.flatten(1) @ w.flatten(1).T)
     if isinstance(operator, LinearSolution):
         torch.testing.assert_close(operator(v), jvp)
         torch.testing.assert_close(operator.transpose(w), gradient)
@@ -81,6 +84,13 @@ def test_two_values_of_the_field_are_two_coefficients_of_darcy(average: str) -> 
     expected = darcy.Darcy(average=average).solve(a, torch.tensor(1.0, dtype=torch.float64), rtol=1e-12).u
     found = Darcy(shape=SHAPE, average=average, scale=5.0, rtol=1e-12)(sign)
     torch.testing.assert_close(found[..., 0], 5 * expected)
+
+
+def test_rows_of_darcys_jacobian_are_those_of_one_backward_pass_each() -> None:
+    operator = Darcy(shape=SHAPE, average="harmonic", source=2.0, scale=5.0, rtol=1e-13)
+    x, weights = drawn("x"), torch.randn(3, *SHAPE, dtype=torch.float64, generator=stream("weights", 0))
+    for found, expected in zip(operator.linearised(x, weights), Solution.linearised(operator, x, weights), strict=True):
+        torch.testing.assert_close(found, expected, rtol=1e-8, atol=1e-10)
 
 
 def test_a_single_wave_of_vorticity_decays() -> None:
