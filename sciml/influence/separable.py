@@ -63,13 +63,14 @@ class Separable:
         grads, inputs = (x[:, None] * w[:, None] for x, w in ((query.grads, u), (query.inputs, v)))
         repeated = Examples(inputs.flatten(1, 2), grads.flatten(1, 2))
         entries = (self._entries(query) * left[:, None]).T.to(precision)
-        rows = max(1, TILE // len(self.left))
         parts: list[Tensor] = []
         for part in train:
             scores = pairs(repeated, part, precision)
-            for i in range(0, len(part), rows):
-                chosen = slice(i, i + rows)
-                scores[:, chosen] += (entries @ self._entries(part[chosen]).to(precision)).to(dtype)
+            pieces = 1 + len(part) * len(left) // TILE
+            size = -(-len(part) // pieces)
+            for i in range(0, len(part), size):
+                rows = slice(i, i + size)
+                scores[:, rows] += (entries @ self._entries(part[rows]).to(precision)).to(dtype)
             parts.append(scores)
         return torch.cat(parts, dim=1)
 
