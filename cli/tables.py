@@ -186,10 +186,13 @@ def _print(report: Report, folders: Mapping[tuple[str, str, int], RunFolder], fo
     elif write := {"md": render.as_markdown, "json": render.as_json, "csv": render.as_csv}.get(form):
         print(write(report), end="")
     else:
+        from sciml.tabletext import as_text
+
         console = screen.out()
-        if not console.is_terminal and "COLUMNS" not in os.environ:
+        narrow = console.is_terminal or "COLUMNS" in os.environ
+        if not narrow:
             console.width = WIDE
-        render.as_text(report, console)
+        as_text(report, console, wrap=narrow)
 
 
 def _known(what: str, word: str, options: Iterable[str]) -> None:

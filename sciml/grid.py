@@ -38,19 +38,8 @@ class Metric:
 
 
 @dataclass(frozen=True)
-class Reported:
-    """A number of the paper, in the metric's unit; ``std`` over seeds where the paper has it."""
-
-    mean: float
-    std: float | None = None
-
-    def __str__(self) -> str:
-        return f"{self.mean:.10g}" + (f" ± {self.std:.10g}" if self.std is not None else "")
-
-
-@dataclass(frozen=True)
 class Source:
-    """Where the reported numbers stand and whether they were read there or are quoted by others."""
+    """Where a reported number stands and whether it was read there or is quoted by others."""
 
     text: str
     where: str
@@ -58,6 +47,18 @@ class Source:
 
     def __str__(self) -> str:
         return f"{self.text}, {self.where} ({self.known})"
+
+
+@dataclass(frozen=True)
+class Reported:
+    """A number of the paper, in the metric's unit; ``std`` over seeds where the paper has it."""
+
+    mean: float
+    source: Source
+    std: float | None = None
+
+    def __str__(self) -> str:
+        return f"{self.mean:.10g}" + (f" ± {self.std:.10g}" if self.std is not None else "")
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""A judged table as text for the terminal, Markdown, CSV or JSON.
+"""A judged table as Markdown, CSV or JSON, and the words that all formats share.
 
 Numbers are printed in the metric's unit; reported ones as the table file has them, obtained ones with two
 digits of their spread. What is not under the paper's budget says so above the table, not only in a cell.
@@ -10,28 +10,25 @@ import csv
 import io
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-from rich.console import Console, Group, RenderableType
-from rich.markup import escape
-from rich.table import Table as RichTable
-from rich.text import Text
-
-from sciml.grid import PAPER, merge
-from sciml.verdict import Report, Result
+from sciml.grid import PAPER, Column, Table, merge
+from sciml.verdict import NOTHING, Ordering, Report, Result
 
 WARNING = "not comparable with reported ones"
 MARKS = {"method": "", "floor": "floor", "ceiling": "ceiling"}
-_STYLES = {"reproduced": "green", "better": "bold green", "missing": "red", "short": "yellow"}
 
 
 def number(mean: float, std: float | None = None) -> str:
-    """An obtained value: three digits, or two digits of its spread."""
+    """An obtained value: three digits, or two digits of its spread; both with one power of ten where it is needed."""
     if mean == 0 and not std:
         return "0" if std is None else "0 ± 0"
     if mean and not 1e-3 <= abs(mean) < 1e5:
-        return f"{mean:.2e}" + (f" ± {std:.1e}" if std is not None else "")
+        if std is None:
+            return f"{mean:.2e}"
+        power = math.floor(math.log10(max(abs(mean), std)))
+        return f"({number(mean / 10.0**power, std / 10.0**power)})e{power:+03d}"
     digits = max(0, 2 - math.floor(math.log10(abs(mean)))) if mean else 2
     if std:
         digits = min(max(0, 1 - math.floor(math.log10(std))), digits + 1)
@@ -39,24 +36,34 @@ def number(mean: float, std: float | None = None) -> str:
 
 
 def cells(report: Report) -> list[dict[str, Any]]:
-    """Every cell as plain data; numbers in the metric's unit."""
+    """Every cell as plain data; numbers in the metric's unit, and how the order of its column's methods stands."""
+    orders = {order.column.name: order for order in report.orderings}
     return [
         {
             "row": r.cell.row.name,
+            "kind": r.cell.row.kind,
             "column": r.cell.column.name,
             "metric": r.cell.column.metric.key,
+            "unit": r.cell.column.metric.unit,
+            "better": r.cell.column.metric.better,
             "budget": report.budget.name,
             "seeds": list(r.seeds),
             "values": list(r.values),
             "mean": r.mean,
             "std": r.std,
             "reported": {"mean": r.cell.reported.mean, "std": r.cell.reported.std} if r.cell.reported else None,
-            "source": str(report.table.source) if r.cell.reported else None,
+            "source": str(r.cell.reported.source) if r.cell.reported else None,
+            "seconds_per_run": None if r.seconds is None else round(r.seconds, 1),
             "costs": dict(zip(report.table.cost, r.costs, strict=True)),
             "verdict": r.verdict,
+            "order": _order(orders.get(r.cell.column.name)),
         }
         for r in report.results
     ]
+
+
+def _order(order: Ordering | None) -> dict[str, Any] | None:
+    return order and {"pairs": order.pairs, "kept": order.kept, "probability": order.probability}
 
 
 def as_json(report: Report) -> str:
@@ -66,23 +73,17 @@ def as_json(report: Report) -> str:
 
 def as_csv(report: Report) -> str:
     """One line per cell; lists are separated by blanks."""
-    head = "row kind column metric unit budget seeds values mean std reported_mean reported_std source verdict"
+    head = "row kind column metric unit better budget seeds values mean std reported_mean reported_std source verdict"
     file = io.StringIO()
-    names = [*head.split(), "seconds_per_run", *report.table.cost]
+    names = [*head.split(), "seconds_per_run", "order_pairs", "order_kept", "order_probability", *report.table.cost]
     writer = csv.DictWriter(file, names, lineterminator="\n")
     writer.writeheader()
-    for cell, result in zip(cells(report), report.results, strict=True):
-        reported, costs = cell.pop("reported") or {}, cell.pop("costs")
-        more = {
-            "kind": result.cell.row.kind,
-            "unit": result.cell.column.metric.unit,
-            "seeds": " ".join(map(str, cell["seeds"])),
-            "values": " ".join(map(repr, cell["values"])),
-            "reported_mean": reported.get("mean"),
-            "reported_std": reported.get("std"),
-            "seconds_per_run": None if result.seconds is None else round(result.seconds, 1),
-        }
-        writer.writerow({**cell, **more, **costs})
+    for cell in cells(report):
+        nested = {"reported": ("mean", "std"), "order": ("pairs", "kept", "probability")}
+        flat = {f"{key}_{part}": (cell[key] or {}).get(part) for key, parts in nested.items() for part in parts}
+        plain = {key: value for key, value in cell.items() if key not in nested and key != "costs"}
+        lists = {"seeds": " ".join(map(str, cell["seeds"])), "values": " ".join(map(repr, cell["values"]))}
+        writer.writerow({**plain, **lists, **flat, **cell["costs"]})
     return file.getvalue()
 
 
@@ -101,36 +102,6 @@ def as_markdown(report: Report) -> str:
         lines.append("")
     lines += [f"- {line}" for line in below(report)]
     return "\n".join(lines).rstrip() + "\n"
-
-
-def as_text(report: Report, console: Console) -> None:
-    """Print it as a table for people."""
-    for part in _text(report):
-        console.print(part, soft_wrap=not isinstance(part, RichTable))
-
-
-def _text(report: Report) -> Iterator[RenderableType]:
-    yield Text(report.table.title, style="bold")
-    for line in above(report):
-        yield Text(line, style="bold yellow" if line.endswith(WARNING) else "dim")
-    for column in report.table.columns:
-        several = len(report.table.columns) > 1
-        grid = RichTable(title=escape(column.name) if several else None, title_justify="left", header_style="bold")
-        for i, name in enumerate(head := heading(report, column.metric.unit)):
-            grid.add_column(escape(name), justify="right" if 0 < i < len(head) - 1 else "left", overflow="fold")
-        kind = None
-        for result in report.of(column):
-            if kind is not None and (kind == "method") != (result.cell.row.kind == "method"):
-                grid.add_section()
-            kind = result.cell.row.kind
-            name, was, got, *rest, judged = map(escape, fields(result))
-            mark = f" [dim]({MARKS[kind]})[/]" if kind != "method" else ""
-            style = _STYLES.get(result.verdict.split()[0], "dim")
-            grid.add_row(f"{name}{mark}", was, f"[bold]{got}[/]", *rest, f"[{style}]{judged}[/]")
-        yield grid
-    remarks = [Text(line) for line in below(report)]
-    if remarks:
-        yield Group(*remarks)
 
 
 def amount(cost: float | None) -> str:
@@ -157,7 +128,7 @@ def fields(result: Result) -> list[str]:
         str(have) if have == wanted else f"{have} of {wanted}",
         *map(amount, result.costs),
         "-" if result.seconds is None else f"{result.seconds:.1f}" if result.seconds < 100 else f"{result.seconds:.0f}",
-        result.verdict,
+        "-" if result.verdict == NOTHING else result.verdict,  # as its reported number is
     ]
 
 
@@ -170,26 +141,46 @@ def above(report: Report) -> Iterator[str]:
     if not report.comparable:
         why = "with these overrides this is" if budget.name == PAPER else "this is"
         yield f"{why} not the paper's budget: obtained numbers are {WARNING}"
-    for metric in dict.fromkeys(column.metric for column in table.columns):
-        yield f"metric: {metric.heading}; {metric.definition}"
-    yield f"reported: {table.source}"
+    yield from _by_column("metric", {c.name: f"{c.metric.heading}; {c.metric.definition}" for c in table.columns})
+    yield from _sources(table)
     if table.no_ceiling:
         yield f"no ceiling: {table.no_ceiling}"
-    for tolerance in dict.fromkeys(column.tolerance for column in table.columns) if report.comparable else ():
-        yield f"reproduced: within {tolerance} of the reported value"
+    if report.comparable:
+        yield from _by_column(
+            "reproduced", {c.name: f"within {c.tolerance} of the reported value" for c in table.columns}
+        )
+
+
+def _by_column(what: str, said: Mapping[str, str]) -> Iterator[str]:
+    """What is said of each column, a line each; once if it is the same for all."""
+    for text in dict.fromkeys(said.values()):
+        columns = [name for name, other in said.items() if other == text]
+        yield f"{what}: {text}" if len(columns) == len(said) else f"{what}, {', '.join(columns)}: {text}"
+
+
+def _sources(table: Table) -> Iterator[str]:
+    """Where the reported numbers stand: the table's source, and the rows that have another."""
+    others: dict[str, dict[str, None]] = {}
+    own = False
+    for row in table.rows:
+        for column, reported in zip(table.columns, row.reported, strict=True):
+            if reported is None or reported.source == table.source:
+                own = own or reported is not None
+                continue
+            alike = {r.source for r in row.reported if r is not None} == {reported.source}
+            label = row.name if alike else f"{row.name} ({column.name})"
+            others.setdefault(str(reported.source), {})[label] = None
+    if own or not others:
+        yield f"reported: {table.source}"
+    for source, labels in others.items():
+        yield f"reported, {'; '.join(labels)}: {source}"
 
 
 def below(report: Report) -> Iterator[str]:
     """What follows from the numbers, and what was left out."""
     several = len(report.table.columns) > 1
-    for order in report.orderings:
-        sign = " < " if order.column.metric.better == "lower" else " > "
-        holds = "holds" if order.kept == order.pairs else f"does not hold, {order.kept} of its {order.pairs} pairs do"
-        sure = "one seed cannot say how surely"
-        if order.probability is not None:
-            sure = f"it holds with probability {order.probability:.2f} over resampled seeds"
-        where = f", {order.column.name}" if several else ""
-        yield f"order in the paper{where}: {sign.join(order.methods)}: {holds}; {sure}"
+    for column in report.table.columns:
+        yield from orders(report, column)
     weak: dict[str, list[str]] = {}
     for method, floor in report.below_floor:
         where = f", {method.cell.column.name}" if several else ""
@@ -203,6 +194,19 @@ def below(report: Report) -> Iterator[str]:
         yield f"rows by {len(code)} states of the code: {', '.join(code)}"
     for message in report.damaged:
         yield f"left out: {message}"
+
+
+def orders(report: Report, column: Column) -> Iterator[str]:
+    """Whether the paper's order holds in a column, if it has one."""
+    for order in (found for found in report.orderings if found.column is column):
+        sign = " < " if column.metric.better == "lower" else " > "
+        holds = "holds" if order.kept == order.pairs else f"does not hold, {order.kept} of its {order.pairs} pairs do"
+        sure = "one seed cannot say how surely"
+        if order.probability is not None:
+            sure = f"it holds with probability {order.probability:.2f} over resampled seeds"
+        where = f", {column.name}" if len(report.table.columns) > 1 else ""
+        absent = f" (without {'; '.join(order.absent)}, not run yet)" if order.absent else ""
+        yield f"order in the paper{where}: {sign.join(order.methods)}{absent}: {holds}; {sure}"
 
 
 def _md(entries: list[str]) -> str:

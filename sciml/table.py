@@ -118,7 +118,7 @@ def _reported(
         steps = row.get("cost", {}).get("steps")
         mine = [f"budget {spent.name}" if spent else "", f"{steps} steps" if steps else ""]
         this = ", ".join(filter(None, mine))
-        yield f"{number}, budget {PAPER}, {table.source}{f'; this run: {this}' if this else ''}"
+        yield f"{number}, budget {PAPER}, {cell.reported.source}{f'; this run: {this}' if this else ''}"
 
 
 def _defaults(experiment: str, where: Sequence[Traversable]) -> dict[str, str]:

@@ -6,16 +6,18 @@ Keys of the file (those in brackets may be left out)::
     paper: name of a file in conf/paper
     experiment: <paper>/<case>, of every row and column that names none
     metric: {key, label, definition, better: lower|higher, [unit], [scale]}
-    source: {text, where, known: read|second-hand}
+    source: {text, where, known: read|second-hand}, of every number that says nothing else
     tolerance: {[std], [relative], [absolute]}, at least one
     budgets: {paper: {overrides, seeds, [note]}, desk: {overrides, seeds, [note]}, ...}
     columns: list of {name, [overrides], [experiment], [metric], [tolerance]}
     [no_ceiling]: why no row can have kind: ceiling, text
     [cost]: list of costs that a run files and the table prints, such as [network_evaluations, parameters]
-    rows: list of {name, [kind: method|floor|ceiling], [overrides], [budgets], [experiment], [seeds], reported}
+    rows: list of {name, [kind: method|floor|ceiling], [overrides], [budgets], [experiment], [seeds], [source],
+          reported}
     budgets of a row: overrides under a budget only, {desk: overrides, ...}, such as as many steps as take the same time
-    reported: list with one entry per column: {mean, [std]}, or null where nobody has read the number;
+    reported: list with one entry per column: {mean, [std], [source]}, or null where nobody has read the number;
               rows that are no method may leave it out
+    source of a row or of a number: those of text, where and known in which it differs from the one above it
 """
 
 from __future__ import annotations
@@ -30,6 +32,7 @@ from sciml.errors import UsageError
 from sciml.grid import KINDS, PAPER, Budget, Column, Line, Metric, Reported, Source, Table, Tolerance, key_of
 
 _Item = TypeVar("_Item")
+_SOURCE = ("text", "where", "known")
 
 
 def parse(name: str, tree: Any) -> Table:
@@ -58,8 +61,8 @@ def _table(name: str, tree: Any) -> Table:
     node = _fields("", tree, required, ("no_ceiling", "cost"))
     metric, tolerance = _metric("metric", node["metric"]), _tolerance("tolerance", node["tolerance"])
     columns = _list("columns", node["columns"], lambda place, item: _column(place, item, metric, tolerance))
-    budgets = _budgets(node["budgets"])
-    rows = _list("rows", node["rows"], lambda place, item: _row(place, item, columns, budgets))
+    budgets, source = _budgets(node["budgets"]), _source(node["source"])
+    rows = _list("rows", node["rows"], lambda place, item: _row(place, item, columns, budgets, source))
     for what, items in (("columns", columns), ("rows", rows)):
         seen = [item.name for item in items]
         for twice in (n for n in seen if seen.count(n) > 1):
@@ -76,7 +79,7 @@ def _table(name: str, tree: Any) -> Table:
         title=_text("title", node["title"]),
         paper=_name("paper", node["paper"]),
         experiment=_name("experiment", node["experiment"]),
-        source=_source(node["source"]),
+        source=source,
         budgets=budgets,
         columns=columns,
         rows=rows,
@@ -101,11 +104,24 @@ def _metric(place: str, tree: Any) -> Metric:
 
 
 def _source(tree: Any) -> Source:
-    node = _fields("source", tree, ("text", "where", "known"))
+    node = _fields("source", tree, _SOURCE)
+    return _source_parts("source", node)
+
+
+def _own_source(place: str, node: dict[str, Any], above: Source) -> Source:
+    """The source that a row or a number names in part, the rest from the one above it."""
+    if "source" not in node:
+        return above
+    place = f"{place}: source"
+    given = _fields(place, node["source"], (), _SOURCE)
+    return _source_parts(place, {key: given.get(key, getattr(above, key)) for key in _SOURCE})
+
+
+def _source_parts(place: str, node: dict[str, Any]) -> Source:
     return Source(
-        text=_text("source.text", node["text"]),
-        where=_text("source.where", node["where"]),
-        known=_choice("source.known", node["known"], ("read", "second-hand")),
+        text=_text(f"{place}.text", node["text"]),
+        where=_text(f"{place}.where", node["where"]),
+        known=_choice(f"{place}.known", node["known"], ("read", "second-hand")),
     )
 
 
@@ -146,8 +162,9 @@ def _column(place: str, tree: Any, metric: Metric, tolerance: Tolerance) -> Colu
     )
 
 
-def _row(place: str, tree: Any, columns: tuple[Column, ...], budgets: Collection[str]) -> Line:
-    node = _fields(place, tree, ("name",), ("kind", "overrides", "budgets", "experiment", "seeds", "reported"))
+def _row(place: str, tree: Any, columns: tuple[Column, ...], budgets: Collection[str], source: Source) -> Line:
+    optional = ("kind", "overrides", "budgets", "experiment", "seeds", "source", "reported")
+    node = _fields(place, tree, ("name",), optional)
     name = _text(f"{place}.name", node["name"])
     place = f"{place} '{name}'"
     kind = _choice(f"{place}: kind", node.get("kind", "method"), KINDS)
@@ -159,7 +176,9 @@ def _row(place: str, tree: Any, columns: tuple[Column, ...], budgets: Collection
         overrides=_overrides(f"{place}: overrides", node.get("overrides", [])),
         experiment=_name(f"{place}: experiment", node["experiment"]) if "experiment" in node else None,
         seeds=_seeds(f"{place}: seeds", node["seeds"]) if "seeds" in node else None,
-        reported=_reported(place, node.get("reported", [None] * len(columns)), columns),
+        reported=_reported(
+            place, node.get("reported", [None] * len(columns)), columns, _own_source(place, node, source)
+        ),
         budgets={
             str(key): _overrides(f"{place}: budgets.{key}", value)
             for key, value in _fields(f"{place}: budgets", node.get("budgets", {}), (), budgets).items()
@@ -167,7 +186,7 @@ def _row(place: str, tree: Any, columns: tuple[Column, ...], budgets: Collection
     )
 
 
-def _reported(place: str, tree: Any, columns: tuple[Column, ...]) -> tuple[Reported | None, ...]:
+def _reported(place: str, tree: Any, columns: tuple[Column, ...], source: Source) -> tuple[Reported | None, ...]:
     if not isinstance(tree, list):
         raise _Mistake(place, f"reported must be a list with one entry per column, not {tree!r}")
     if len(tree) != len(columns):
@@ -179,11 +198,11 @@ def _reported(place: str, tree: Any, columns: tuple[Column, ...]) -> tuple[Repor
         if item is None:
             found.append(None)
             continue
-        node = _fields(cell, item, ("mean",), ("std",))
+        node = _fields(cell, item, ("mean",), ("std", "source"))
         std = _number(f"{cell}.std", node["std"]) if node.get("std") is not None else None
         if std is not None and std < 0:
             raise _Mistake(f"{cell}.std", f"must not be negative, not {std:g}")
-        found.append(Reported(_number(f"{cell}.mean", node["mean"]), std))
+        found.append(Reported(_number(f"{cell}.mean", node["mean"]), _own_source(cell, node, source), std))
     return tuple(found)
 
 

@@ -25,6 +25,7 @@ from sciml.folder import Row, RunFolder
 from sciml.grid import PAPER, Budget, Cell, Column, Table, harmless
 
 RESAMPLES = 2000
+NOTHING = "nothing reported"
 
 
 @dataclass(frozen=True)
@@ -70,6 +71,7 @@ class Ordering:
         pairs: How many pairs of methods the paper orders.
         kept: How many of them are ordered the same way by the obtained means.
         probability: That all pairs are, over resampled seeds; None where a method has a single seed.
+        absent: Methods that the paper orders too and that have no row.
     """
 
     column: Column
@@ -77,6 +79,7 @@ class Ordering:
     pairs: int
     kept: int
     probability: float | None
+    absent: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -246,7 +249,7 @@ def verdict(cell: Cell, mean: float | None, *, comparable: bool) -> str:
     if mean is None:
         return "missing"
     if cell.reported is None:
-        return "nothing reported"
+        return NOTHING
     if not comparable:
         return "not comparable"
     distance, metric = abs(mean - cell.reported.mean), cell.column.metric
@@ -261,7 +264,9 @@ def verdict(cell: Cell, mean: float | None, *, comparable: bool) -> str:
 def ordering(column: Column, results: Iterable[Result]) -> Ordering | None:
     """Hold the order of the obtained means against the order of the reported ones; None without a pair."""
     better = column.metric.better
-    known = [(r, r.cell.reported.mean) for r in results if r.cell.row.kind == "method" and r.cell.reported and r.values]
+    told = [(r, r.cell.reported.mean) for r in results if r.cell.row.kind == "method" and r.cell.reported]
+    known = [item for item in told if item[0].values]
+    absent = tuple(r.cell.row.name for r, _ in told if not r.values)
     known.sort(key=lambda item: item[1] if better == "lower" else -item[1])
     methods = [result for result, _ in known]
     pairs = [(i, j) for i, j in combinations(range(len(known)), 2) if known[i][1] != known[j][1]]
@@ -279,7 +284,7 @@ def ordering(column: Column, results: Iterable[Result]) -> Ordering | None:
             hits += kept([fmean(draw.choices(m.values, k=len(m.values))) for m in methods]) == len(pairs)
         probability = hits / RESAMPLES
     obtained = kept([fmean(method.values) for method in methods])
-    return Ordering(column, tuple(m.cell.row.name for m in methods), len(pairs), obtained, probability)
+    return Ordering(column, tuple(m.cell.row.name for m in methods), len(pairs), obtained, probability, absent)
 
 
 def _beats(better: str, first: float, second: float) -> bool:

@@ -13,6 +13,7 @@ from sciml.grid import Budget, Column, Line, Metric, Reported, Source, Table, To
 from sciml.latex import as_latex, escape
 from sciml.verdict import Report, Result, verdict
 
+SOURCE = Source("Doe & Co", "Table 7", "read")
 METRIC = Metric("err", "error", "||u - u*||_2 at ν ≤ 1/π with a_b & 5 % #1 ~ {x} ^2 \\ Δt → 0", "lower", "%", 100.0)
 
 
@@ -21,13 +22,13 @@ def table(columns: int, cost: tuple[str, ...] = ()) -> Report:
     grid = tuple(Column(name, (), None, METRIC, Tolerance(std=1)) for name in names)
     rows = (
         Line("nothing", "floor", (), None, None, (None,) * columns),
-        Line("A_1 & B", "method", (), None, None, (Reported(10.5, 0.5),) * columns),
+        Line("A_1 & B", "method", (), None, None, (Reported(10.5, SOURCE, 0.5),) * columns),
         Line("C", "method", (), None, None, (None,) * columns),
         Line("exact", "ceiling", (), None, None, (None,) * columns),
     )
     budget = Budget("desk", ("optimizer=soap", "a_b=1"), (0, 1))
     made = Table(
-        "doe2020x/main_1", "A title with 100 %", "doe2020x", "x", Source("Doe & Co", "Table 7", "read"),
+        "doe2020x/main_1", "A title with 100 %", "doe2020x", "x", SOURCE,
         {"desk": budget}, grid, rows, cost=cost,
     )  # fmt: skip
     values = {"nothing": (100.0,), "A_1 & B": (2.0, 4.0), "C": (2.5e-7, 3.5e-7), "exact": ()}
@@ -47,28 +48,53 @@ def table(columns: int, cost: tuple[str, ...] = ()) -> Report:
     return Report(made, "Doe", budget, (), results, ())
 
 
-@pytest.mark.parametrize("cost", [(), ("wall_seconds", "steps")])
-@pytest.mark.parametrize("columns", [1, 2])
-def test_it_has_every_number_in_its_place(columns: int, cost: tuple[str, ...]) -> None:
-    text = as_latex(table(columns, cost))
-    width = 2 + len(cost)
-    body = text[text.index(r"\toprule") : text.index(r"\bottomrule")]
-    lines = [
-        [entry.strip() for entry in line.removesuffix(r"\\").split(" & ")]
-        for line in body.splitlines()
-        if r"\\" in line
+def parts(text: str) -> list[list[list[str]]]:
+    """The lines of each tabular, in entries."""
+    bodies = re.findall(r"\\toprule(.*?)\\bottomrule", text, re.DOTALL)
+    return [
+        [
+            [entry.strip() for entry in line.removesuffix(r"\\").split(" & ")]
+            for line in body.splitlines()
+            if r"\\" in line and "multicolumn" not in line
+        ]
+        for body in bodies
     ]
-    assert {len(line) for line in lines if not line[-1].startswith(r"\multicolumn")} == {1 + width * columns}
-    assert text.count(r"\begin{tabular}{l" + "r" * width * columns + "}") == 1
-    by_name = {line[0]: line[1:] for line in lines}
-    assert by_name[r"A_1 \& B".replace("_", r"\_")][:2] == [r"$10.5 \pm 0.5$", r"$3.0 \pm 1.4$"]
-    # The best method is bold, in powers of ten that LaTeX can set; floors and ceilings never are.
-    assert by_name["C"][:2] == ["--", r"\textbf{\boldmath $3.00 \cdot 10^{-7} \pm 7.1 \cdot 10^{-8}$}"]
-    assert by_name[r"exact \emph{(ceiling)}"] == ["--"] * width * columns
-    assert by_name["method"][2:width] == [key.replace("_", " ") for key in cost]
-    assert by_name["C"][2:width] == [r"$1.25 \cdot 10^{-4}$" for _ in cost]
-    assert "not comparable with reported ones" in text
+
+
+BEST = r"\textbf{\boldmath $(3.00 \pm 0.71) \cdot 10^{-7}$}"
+CHEAP = r"$1.25 \cdot 10^{-4}$"
+
+
+@pytest.mark.parametrize("cost", [(), ("wall_seconds", "steps")])
+def test_a_column_by_itself_has_all_that_is_known(cost: tuple[str, ...]) -> None:
+    text = as_latex(table(1, cost))
+    (lines,) = parts(text)
+    assert lines[0] == ["", "reported", "obtained", "", *(["wall", ""] if cost else []), ""]
+    assert lines[1] == ["method", r"[\%]", r"[\%]", "seeds", *(["seconds", "steps"] if cost else []), "s/run"]
+    by_name = {line[0].removeprefix(r"\raggedright "): line[1:] for line in lines[2:]}
+    assert by_name == {
+        r"nothing \emph{(floor)}": ["--", "$100$", "1", *[CHEAP for _ in cost], "$1.0$"],
+        r"A\_1 \& B": [r"$10.5 \pm 0.5$", r"$3.0 \pm 1.4$", "2", *[CHEAP for _ in cost], "$1.0$"],
+        # The best method is bold, in powers of ten that LaTeX can set; floors and ceilings never are.
+        "C": ["--", BEST, "2", *[CHEAP for _ in cost], "$1.0$"],
+        r"exact \emph{(ceiling)}": ["--", "--", "0 of 1", *["--" for _ in cost], "--"],
+    }
+    assert r"100 \%. Error [\%], lower is better: " in text
+    assert "not comparable with reported ones." in text
     assert r"\label{tab:doe2020x-main-1}" in text
+
+
+def test_columns_stand_side_by_side_as_far_as_they_fit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sciml.latex.TEXT", 400.0)
+    (lines,) = parts(as_latex(table(2)))
+    assert lines[1] == ["method", *[r"[\%]"] * 4]
+    assert lines[4] == ["C", "--", BEST, "--", BEST]
+    assert r"\cmidrule(lr){2-3} \cmidrule(lr){4-5}" in as_latex(table(2))
+    monkeypatch.setattr("sciml.latex.TEXT", 300.0)
+    text = as_latex(table(2))
+    assert [lines[1][3:] for lines in parts(text)] == [["seeds", "s/run"]] * 2
+    assert r"A title with 100 \%, \ensuremath{\beta} = 30." in text
+    assert r"\label{tab:doe2020x-main-1-2}" in text
 
 
 def test_what_is_special_to_latex_is_escaped() -> None:

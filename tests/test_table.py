@@ -7,6 +7,7 @@ import csv
 import io
 import json
 import logging
+import re
 from pathlib import Path
 
 import pytest
@@ -16,10 +17,12 @@ from rich.console import Console
 from sciml import render, verdict
 from sciml.errors import UsageError
 from sciml.folder import run_folder
-from sciml.grid import Reported, Tolerance, cells, harmless, merge
+from sciml.grid import Reported, Source, Tolerance, cells, harmless, merge
 from sciml.table import agrees, load, names, places, reported
 from sciml.tablefile import parse
+from sciml.tabletext import as_text
 
+SOURCE = Source("Doe 2020", "Table 7", "read")
 TREE = {
     "title": "A title",
     "paper": "doe2020x",
@@ -77,8 +80,8 @@ def changed(*path_and_value):
 def test_a_table_file_is_read_whole(where):
     table = load("doe2020x/main", where)
     assert [row.kind for row in table.rows] == ["floor", "method", "method", "ceiling"]
-    assert table.rows[1].reported == (Reported(10.0, 1.0), None)
-    assert table.rows[2].reported == (Reported(2.5), Reported(0.5, 0.1))
+    assert table.rows[1].reported == (Reported(10.0, SOURCE, 1.0), None)
+    assert table.rows[2].reported == (Reported(2.5, SOURCE), Reported(0.5, SOURCE, 0.1))
     assert table.rows[0].reported == (None, None)
     assert table.budgets["desk"].seeds == (0, 1)
     assert table.columns[1].metric.scale == 100
@@ -95,6 +98,14 @@ def test_a_table_file_is_read_whole(where):
         (changed("metric", "scale", "big"), "metric.scale: must be a number, not 'big'"),
         (changed("metric", "scale", 0), "metric.scale: must be positive, not 0"),
         (changed("metric", "definition", " "), "metric.definition: must be text, not ' '"),
+        (
+            changed("rows", 1, "source", {"where": 7}),
+            "rows[1] 'A': source.where: must be text, not 7",
+        ),
+        (
+            changed("rows", 1, "reported", 0, {"mean": 1, "source": {"page": "3"}}),
+            "rows[1] 'A', column 'easy': reported: source: there is no key page",
+        ),
         (changed("source", "known", "guessed"), "source.known: must be read or second-hand, not 'guessed'"),
         (changed("tolerance", {}), "tolerance: must state std, relative or absolute as a positive number"),
         (changed("tolerance", "std", -1), "tolerance: must state std, relative or absolute as a positive number"),
@@ -123,7 +134,7 @@ def test_a_table_file_is_read_whole(where):
         (changed("rows", 1, "reported", 3), "rows[1] 'A': reported must be a list with one entry per column, not 3"),
         (
             changed("rows", 1, "reported", 1, 3),
-            "rows[1] 'A', column 'hard': reported: must be a mapping with mean, std, not 3",
+            "rows[1] 'A', column 'hard': reported: must be a mapping with mean, std, source, not 3",
         ),
         (
             changed("rows", 1, "reported", 0, {"mean": "nan"}),
@@ -278,9 +289,9 @@ def test_a_number_of_another_budget_is_never_judged(tmp_path, table):
 
 
 def test_the_widest_of_the_stated_tolerances_counts():
-    assert Tolerance(std=2, relative=0.1).width(Reported(10, 3)) == 6
-    assert Tolerance(std=2, relative=0.1).width(Reported(-100, 3)) == 10
-    assert Tolerance(std=2, absolute=0.5).width(Reported(10, None)) == 0.5
+    assert Tolerance(std=2, relative=0.1).width(Reported(10, SOURCE, 3)) == 6
+    assert Tolerance(std=2, relative=0.1).width(Reported(-100, SOURCE, 3)) == 10
+    assert Tolerance(std=2, absolute=0.5).width(Reported(10, SOURCE)) == 0.5
     assert str(Tolerance(std=2, relative=0.1)) == "2 reported standard deviations or 10 % of the reported value"
 
 
@@ -348,7 +359,7 @@ def test_costs_are_printed_where_the_table_asks_for_them(tmp_path):
     assert "| --- | ---: | ---: | ---: | ---: | ---: | ---: | --- |" in text
     assert "| A | 10 ± 1 | 11.5 ± 1.8 | 3 | 10 | 1250000000 | 3.0 | reproduced |" in text
     assert "| B | 0.5 ± 0.1 | 0.20 ± 0.14 | 2 of 3 | 10 | 2.50 | 3.0 | better |" in text
-    assert "| nothing *(floor)* | - | 100 | 1 | - | 0 | 2.0 | nothing reported |" in text
+    assert "| nothing *(floor)* | - | 100 | 1 | - | 0 | 2.0 | - |" in text
     assert "| exact *(ceiling)* | - | - | 0 of 1 | - | - | - | missing |" in text
     cell = json.loads(render.as_json(report))[2]
     assert cell["costs"] == {"network_evaluations": 10.0, "flops": 1.25e9}
@@ -370,13 +381,17 @@ def test_json_has_the_cells_and_csv_the_same_numbers(tmp_path, table):
     report, _ = made(tmp_path, table, "paper", VALUES)
     found = json.loads(render.as_json(report))
     assert len(found) == 8
-    keys = "row column metric budget seeds values mean std reported source costs verdict"
+    keys = (
+        "row kind column metric unit better budget seeds values mean std reported source seconds_per_run costs verdict"
+        " order"
+    )
     assert all(list(cell) == keys.split() for cell in found)
     assert found[4] == {
-        "row": "B", "column": "easy", "metric": "err", "budget": "paper", "seeds": [0, 1, 2],
+        "row": "B", "kind": "method", "column": "easy", "metric": "err", "unit": "%", "better": "lower",
+        "budget": "paper", "seeds": [0, 1, 2],
         "values": [4.0, 3.0, pytest.approx(3.5)], "mean": pytest.approx(3.5), "std": pytest.approx(0.5),
-        "reported": {"mean": 2.5, "std": None}, "source": "Doe 2020, Table 7 (read)", "costs": {},
-        "verdict": "short by 1 %",
+        "reported": {"mean": 2.5, "std": None}, "source": "Doe 2020, Table 7 (read)", "seconds_per_run": 3.0,
+        "costs": {}, "verdict": "short by 1 %", "order": {"pairs": 1, "kept": 1, "probability": 1.0},
     }  # fmt: skip
     lines = list(csv.DictReader(io.StringIO(render.as_csv(report))))
     assert [line["row"] for line in lines] == [cell["row"] for cell in found]
@@ -388,28 +403,70 @@ def test_markdown_and_text_say_all_that_a_reader_must_know(tmp_path, table):
     report, _ = made(tmp_path, table, "paper", {**VALUES, ("A", "easy"): [1.0, 1.2, 1.1]})
     text = render.as_markdown(report)
     assert "| B | 0.5 ± 0.1 | 0.20 ± 0.14 | 2 of 3 | 3.0 | better |" in text
-    assert "| nothing *(floor)* | - | 100 | 1 | 2.0 | nothing reported |" in text
-    assert "| exact *(ceiling)* | - | 1.00e-05 | 1 | 2.0 | nothing reported |" in text
+    assert "| nothing *(floor)* | - | 100 | 1 | 2.0 | - |" in text
+    assert "| exact *(ceiling)* | - | 1.00e-05 | 1 | 2.0 | - |" in text
     assert "- no better than the floor (nothing, easy): A\n" in text
     assert "- budget paper: many steps\n" in text
     assert "metric: error [%], lower is better; as it says" in text
     assert "reported: Doe 2020, Table 7 (read)" in text
     assert "budget paper: trainer.max_steps=1000; seeds 0 1 2" in text
-    console = Console(file=io.StringIO(), width=200)
-    render.as_text(report, console)
-    shown = console.file.getvalue()
-    rows = [[field.strip() for field in line.split("│")[1:-1]] for line in shown.splitlines() if line.startswith("│")]
+    shown = printed(report, 200)
+    rows = [re.split("  +", line.strip()) for line in shown.splitlines()]
     assert ["B", "0.5 ± 0.1", "0.20 ± 0.14", "2 of 3", "3.0", "better"] in rows
     assert ["exact (ceiling)", "-", "-", "0 of 1", "-", "missing"] in rows
     for line in ("reproduced: within 2 reported standard deviations", "order in the paper, easy: B < A", "hard"):
         assert line in shown
 
 
+def printed(report, width):
+    console = Console(file=io.StringIO(), width=width)
+    as_text(report, console, wrap=width < 100)
+    return console.file.getvalue()
+
+
+@pytest.mark.parametrize(("width", "beside"), [(71, True), (70, False), (20, False)])
+def test_numbers_and_words_stay_whole_however_narrow_the_terminal_is(tmp_path, width, beside):
+    tree = copy.deepcopy(TREE)
+    tree["rows"][2]["name"] = "B with a name of many words"
+    values = {(tree["rows"][2]["name"] if key[0] == "B" else key[0], key[1]): v for key, v in VALUES.items()}
+    report, _ = made(tmp_path, parse("doe2020x/main", tree), "paper", values)
+    lines = printed(report, width).splitlines()
+    numbers = "0.5 ± 0.1  0.20 ± 0.14  2 of 3    3.0  better"
+    (place,) = (i for i, line in enumerate(lines) if line.endswith(numbers))
+    if beside:
+        assert (lines[place - 1].strip(), lines[place].removesuffix(numbers).strip()) == (
+            "B with a name of",
+            "many words",
+        )
+        assert max(map(len, lines)) <= width
+    else:
+        assert lines[place].strip() == numbers
+        assert " ".join(lines[place - 2 : place]).split()[-7:] == tree["rows"][2]["name"].split()
+
+
+def test_a_number_may_have_a_source_of_its_own(tmp_path):
+    tree = copy.deepcopy(TREE)
+    tree["rows"][1]["source"] = {"where": "Table 9, row A"}
+    tree["rows"][2]["reported"][1]["source"] = {"text": "Roe 2021", "known": "second-hand"}
+    report, _ = made(tmp_path, parse("doe2020x/main", tree), "paper", VALUES)
+    found = {(cell["row"], cell["column"]): cell["source"] for cell in json.loads(render.as_json(report))}
+    assert found["A", "easy"] == "Doe 2020, Table 9, row A (read)"
+    assert found["B", "easy"] == "Doe 2020, Table 7 (read)"
+    assert found["B", "hard"] == "Roe 2021, Table 7 (second-hand)"
+    assert found["A", "hard"] is None, "nothing is reported there"
+    assert [line for line in render.above(report) if line.startswith("reported")] == [
+        "reported: Doe 2020, Table 7 (read)",
+        "reported, A: Doe 2020, Table 9, row A (read)",
+        "reported, B (hard): Roe 2021, Table 7 (second-hand)",
+    ]
+
+
 @pytest.mark.parametrize(
     ("mean", "std", "text"),
     [
         (1.4321, 0.2032, "1.43 ± 0.20"), (107.512, 10.93, "108 ± 11"), (118.4, None, "118"), (0.0213, None, "0.0213"),
-        (3.2e-7, 1.1e-8, "3.20e-07 ± 1.1e-08"), (0.0, None, "0"), (0.0, 0.0, "0 ± 0"), (1.5, 1e-9, "1.500 ± 0.000"),
+        (3.2e-7, 1.1e-8, "(3.20 ± 0.11)e-07"), (4e-7, 1.2e-6, "(0.4 ± 1.2)e-06"),
+        (-2.5e6, 3e4, "(-2.500 ± 0.030)e+06"), (0.0, None, "0"), (0.0, 0.0, "0 ± 0"), (1.5, 1e-9, "1.500 ± 0.000"),
         (2.5, 0.0, "2.50 ± 0.00"), (-3.21, 0.5, "-3.21 ± 0.50"),
     ],
 )  # fmt: skip
