@@ -1,4 +1,6 @@
-"""The process around a run: threads, determinism, and libraries that talk. What was set before comes back."""
+"""The process around a run: threads, determinism, memory, and libraries that talk. What was set before comes back,
+but for memory: see :mod:`sciml.allocator`.
+"""
 
 from __future__ import annotations
 
@@ -10,10 +12,13 @@ from typing import Any
 
 import torch
 
+from sciml.allocator import keep_freed
+
 
 @contextmanager
 def numerics(threads: int, deterministic: bool) -> Iterator[None]:
     """Threads and determinism of this run; what was set before comes back."""
+    keep_freed()
     before = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
     debugging: Any = torch.utils.deterministic
     fill = debugging.fill_uninitialized_memory

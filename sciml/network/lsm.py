@@ -169,13 +169,11 @@ class LatentSpectralBlock(nn.Module):
 
     def expand(self, tokens: Tensor) -> Tensor:
         """The neural spectral block on ``(patches, heads, tokens, width / heads)``."""
-        sine, cosine = self.coefficients.reshape(2, self.basis, self.heads, 1, -1)
-        step = tokens * (math.pi / self.basis)
-        found = tokens + cosine[0]
-        for k in range(1, self.basis):
-            angle = k * step
-            found = found + sine[k] * torch.sin(angle) + cosine[k] * torch.cos(angle)
-        return found
+        sine, cosine = self.coefficients.reshape(2, self.basis, 1, self.heads, 1, -1)
+        # All frequencies in one tensor: a coarse scale has few tokens, and a call takes longer than its numbers.
+        k = torch.arange(self.basis, dtype=tokens.dtype, device=tokens.device).view(-1, 1, 1, 1, 1)
+        angle = k * (math.pi / self.basis) * tokens
+        return tokens + torch.addcmul(sine * angle.sin(), cosine, angle.cos()).sum(dim=0)
 
     def decode(self, x: Tensor, tokens: Tensor) -> Tensor:
         """Points ``(patches, points, width)`` with what they read from the tokens added."""

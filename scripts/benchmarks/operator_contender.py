@@ -1,7 +1,9 @@
 """One contender of the operator benchmark: ``operator_contender.py NAME POINTS BATCH WIDTH MODES DEVICE FOLDER``.
 
-``eager`` and ``compiled`` are this project's FNO; ``neuraloperator`` is the peer's, with its own AdamW or with torch's.
-Its weights and one prediction come from the eager contender through FOLDER. ``modes`` is meant as neuraloperator does.
+``eager`` and ``compiled`` are this project's FNO, in a process that keeps freed memory as every run here does;
+``neuraloperator`` is the peer's with its own AdamW, ``torch-adamw`` with torch's, ``kept-memory`` with torch's and
+freed memory kept as well. Its weights and one prediction come from the eager contender through FOLDER. ``modes`` is
+meant as neuraloperator does.
 """
 
 from __future__ import annotations
@@ -15,6 +17,9 @@ from typing import Any
 import torch
 from pinn_turns import Turns
 from torch import Tensor, nn
+
+sys.path.append(str(Path(__file__).parents[2]))  # the peer's environment has none of this project
+from sciml.allocator import keep_freed
 
 warnings.simplefilter("ignore")
 
@@ -99,6 +104,8 @@ def main() -> None:
     torch.set_num_threads(1)
     torch.manual_seed(0)
     turns = Turns()
+    if name in ("eager", "compiled", "kept-memory"):
+        keep_freed()
     extra: dict[str, Any] = {}
     u, target = fields(points, batch, device)
     if name in ("eager", "compiled"):
@@ -106,7 +113,7 @@ def main() -> None:
         if device == "cuda" and name == "eager":
             extra["bandwidth"] = bandwidth(points, batch, width, modes)
     else:
-        network, optimizer = peer(width, modes, name == "torch-adamw", device)
+        network, optimizer = peer(width, modes, name != "neuraloperator", device)
         u, target = u.movedim(-1, 1).contiguous(), target.movedim(-1, 1).contiguous()
         saved = torch.load(folder / "own.pt", weights_only=True)
         network.load_state_dict(saved["state"], strict=False)

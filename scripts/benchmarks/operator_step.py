@@ -3,7 +3,8 @@
 All contenders have the same architecture, that of neuraloperator's ``FNO`` at its defaults, the same number of
 parameters and the same weights at the start; `difference` is that of the first predictions, relative. On odd grids
 neuraloperator 2.0.0 computes another operator (sciml/network/neuraloperator.py), so there it is not small. The peer is
-measured with the AdamW of its own training scripts and with torch's.
+measured with the AdamW of its own training scripts, with torch's, and with torch's in a process that keeps freed
+memory (:mod:`sciml.allocator`), as runs of this project do.
 
 One thread. Contenders are processes that take turns; a ratio is that of two turns of the same round (processor seconds
 on a CPU, wall seconds on a GPU), given as the median over the rounds with its middle half. Memory is the peak of the
@@ -24,7 +25,7 @@ from pinn_step import Contender
 
 CASES = [(16, 32, 24, 8), (64, 20, 32, 24), (85, 16, 32, 24)]  # points an axis, batch, width, modes
 OWN = ("eager", "compiled")
-PEERS = ("neuraloperator", "torch-adamw")
+PEERS = ("neuraloperator", "torch-adamw", "kept-memory")
 
 
 class Process(Contender):
