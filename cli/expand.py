@@ -3,7 +3,8 @@
 Composing a config takes Hydra about a tenth of a second, nearly all of it for the choice and the merging of
 files. That depends on the overrides of config groups alone, so it is done once for each choice of these; the
 overrides of values are then applied to a copy, in their order, by Hydra's own function, as Hydra does it.
-Interpolations are resolved afterwards, job by job.
+Interpolations are resolved afterwards, job by job. Each file is read once, and Hydra's own node, which nobody asks
+for here, is not merged: that halves the time.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import itertools
 import pickle
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 from sciml.errors import UsageError
@@ -70,6 +72,7 @@ class Composer:
         self._parsed: dict[str, Any] = {}
         self._parser = OverridesParser.create()
         self._groups: dict[str, bool] = {}
+        self._files: dict[str, bytes] = {}
 
     def __call__(self, job: Sequence[str]) -> tuple[Any, dict[str, Any]]:
         """Compose one job.
@@ -116,13 +119,48 @@ class Composer:
 
     def _compose(self, files: tuple[str, ...]) -> tuple[bytes, dict[str, Any]]:
         from hydra import compose
+        from hydra.errors import HydraException
         from omegaconf import open_dict
+        from omegaconf.errors import OmegaConfBaseException
 
+        if not any(self._parse(line).is_hydra_override() for line in files):
+            with suppress(HydraException, OmegaConfBaseException):  # as Hydra itself says it below
+                return self._without_hydra(files)
         cfg = compose("config", list(files), return_hydra_config=True)
         choices = dict(cfg.hydra.runtime.choices)
         with open_dict(cfg):
             del cfg["hydra"]
         return pickle.dumps(cfg), choices
+
+    def _without_hydra(self, files: tuple[str, ...]) -> tuple[bytes, dict[str, Any]]:
+        """What Hydra composes from files, but for its own."""
+        from hydra._internal.config_repository import CachingConfigRepository
+        from hydra._internal.defaults_list import create_defaults_list
+        from omegaconf import OmegaConf, open_dict
+
+        repository = CachingConfigRepository(self._loader.repository)
+        read = repository.delegate.load_config
+
+        def load(config_path: str) -> Any:
+            # A copy for each config: merging changes what was read.
+            if config_path not in self._files:
+                self._files[config_path] = pickle.dumps(read(config_path=config_path))
+            return pickle.loads(self._files[config_path])  # noqa: S301 - made here
+
+        repository.delegate.load_config = load
+        defaults = create_defaults_list(
+            repo=repository,
+            config_name="config",
+            overrides_list=[self._parse(line) for line in files],
+            prepend_hydra=True,
+            skip_missing=False,
+        )
+        ours = [entry for entry in defaults.defaults if not (entry.config_path or "").startswith("hydra/")]
+        cfg = self._loader._compose_config_from_defaults_list(defaults=ours, repo=repository)
+        with open_dict(cfg):
+            cfg.pop("hydra")
+        OmegaConf.set_struct(cfg, True)
+        return pickle.dumps(cfg), dict(defaults.overrides.known_choices)
 
 
 def axes(jobs: Sequence[Sequence[str]]) -> dict[str, list[str]]:
