@@ -34,6 +34,7 @@ import torch
 from torch import Tensor
 
 from sciml.data import mat
+from sciml.data.arrays import npy
 from sciml.diffusion.base import Dataset
 from sciml.errors import ConfigError, RunError, UsageError
 from sciml.ranges import Count, Positive
@@ -202,7 +203,7 @@ class DiffusionPDE(Dataset):
     def _shape(self, file: Path) -> tuple[int, ...]:
         """Number of fields and grid of a file."""
         if file.suffix == ".npy":
-            array = _array(file)
+            array = npy(file)
             channels = len(self.layout.names)
             if _merged(file):
                 if array.ndim != 3 or array.shape[-1] != channels:
@@ -229,7 +230,7 @@ class DiffusionPDE(Dataset):
     def _channels(self, file: Path, n: int) -> Iterator[tuple[str, np.ndarray]]:
         """Name and numbers ``(n, x, y)``, as published, of each channel of the first fields of a file."""
         if file.suffix == ".npy":
-            array = _array(file)
+            array = npy(file)
             for c, (name, frame) in enumerate(zip(self.layout.names, self.layout.frames, strict=True)):
                 if _merged(file):
                     factor, shift = self.layout.merged[c]
@@ -271,14 +272,3 @@ def _files(path: Path, layout: Layout) -> list[Path]:
 
 def _merged(file: Path) -> bool:
     return file.stem.startswith("merge_")
-
-
-def _array(file: Path) -> np.ndarray:
-    """Numbers that stay in their file until they are asked for."""
-    try:
-        array = np.load(file, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise UsageError(f"{file}: no array of numbers, or one that is cut off") from error
-    if not isinstance(array, np.ndarray) or array.dtype.kind not in "fiu":
-        raise UsageError(f"{file}: no array of numbers")
-    return array

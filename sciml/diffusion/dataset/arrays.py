@@ -1,0 +1,145 @@
+"""Fields of your own, in a ``.npz`` archive, a folder of ``.npy`` files or an HDF5 file (:mod:`sciml.data.arrays`).
+
+A field is ``(number - offset) / scale``, channel by channel: of size 1, which is what priors and noise levels are made
+for. Each array is a channel, ``(n, *grid)``, or has channels as its last axis.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, final
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sciml.data.arrays import arrays
+from sciml.data.stream import stream
+from sciml.diffusion.base import Dataset
+from sciml.diffusion.dataset.sizes import sizes
+from sciml.errors import ConfigError, RunError, UsageError
+from sciml.ranges import Count, Natural, Positive
+
+GIB = 2**30
+
+
+@final
+class Arrays(Dataset):
+    """Some of the fields of a file.
+
+    Args:
+        path: Of the archive, folder or HDF5 file.
+        fields: Names of the arrays, side by side in the channels.
+        periodic: Whether the point after the last is the first, of each axis or of all.
+        channel_axis: Whether the last axis of the arrays is that of channels; else each array is one.
+        names: Of the channels; null: those of the arrays, numbered where an array has several.
+        scale: Unit of each channel, or of all.
+        offset: What is subtracted first, of each channel or of all.
+        n_train: Number of fields to fit to.
+        n_val: Number to choose settings with.
+        n_test: Number to judge with.
+        seed: Draws the splits; null: in the order of the file test, validation, training.
+        limit: GiB that the fields may take.
+
+    Raises:
+        ConfigError: The file has too few fields, or an entry a channel or axis is missing, or the limit is passed.
+        UsageError: A file is missing, cut off or not of this form; the line names it, the array and the shape.
+    """
+
+    def __init__(
+        self,
+        *,
+        path: str,
+        fields: Sequence[str],
+        periodic: bool | Sequence[bool],
+        channel_axis: bool = False,
+        names: Sequence[str] | None = None,
+        scale: Positive | Sequence[Positive] = 1.0,
+        offset: float | Sequence[float] = 0.0,
+        n_train: Count = 4000,
+        n_val: Count = 200,
+        n_test: Count = 200,
+        seed: Natural | None = 0,
+        limit: Positive = 4.0,
+    ) -> None:
+        self.path, self.fields, self.channel_axis, self.seed = Path(path), tuple(fields), channel_axis, seed
+        self.counts = sizes(n_train=n_train, n_val=n_val, n_test=n_test)
+        if not self.fields:
+            raise ConfigError("dataset.fields is empty; it names the arrays of the file")
+        found, close = arrays(self.path, self.fields)
+        try:
+            self.n, *grid = self._common(found)
+            widths = [found[name].shape[-1] if channel_axis else 1 for name in self.fields]
+        finally:
+            close()
+        self.shape = (*grid, sum(widths))
+        called = [
+            f"{name}{i}" if w > 1 else name for name, w in zip(self.fields, widths, strict=True) for i in range(w)
+        ]
+        self.names = self._each("names", names or called, self.shape[-1])
+        self.periodic = self._each("periodic", periodic, len(grid))
+        self.scale = torch.tensor(self._each("scale", scale, self.shape[-1]), dtype=torch.float64)
+        self.offset = torch.tensor(self._each("offset", offset, self.shape[-1]), dtype=torch.float64)
+        self._check_counts(limit)
+
+    def _check_counts(self, limit: float) -> None:
+        asked = sum(self.counts.values())
+        if asked > self.n:
+            raise ConfigError(
+                f"dataset: {self.path} has {self.n} fields, fewer than n_train + n_val + n_test, which is {asked}"
+            )
+        needed = asked * math.prod(self.shape) * 4 / GIB
+        if needed > limit:
+            raise ConfigError(
+                f"dataset: {asked} fields {self.shape} take {needed:.3g} GiB, more than dataset.limit of {limit:g};"
+                " take fewer, or raise it"
+            )
+
+    def _common(self, found: dict[str, Any]) -> tuple[int, ...]:
+        """``(n, *grid)``, which all arrays have."""
+        form = "(n, *grid, channels)" if self.channel_axis else "(n, *grid)"
+        shapes = {name: tuple(found[name].shape) for name in self.fields}
+        common = {name: shape[:-1] if self.channel_axis else shape for name, shape in shapes.items()}
+        for name, shape in common.items():
+            if len(shape) < 2:
+                raise UsageError(f"{self.path}: {name}: shape {shapes[name]}, expected {form}")
+            if shape != common[self.fields[0]]:
+                raise UsageError(
+                    f"{self.path}: {name}: shape {shapes[name]}, expected {form} alike {shapes[self.fields[0]]}, as"
+                    f" {self.fields[0]} has"
+                )
+        return common[self.fields[0]]
+
+    def _each(self, key: str, value: Any, n: int) -> tuple[Any, ...]:
+        entries = tuple(value) if isinstance(value, (list, tuple)) else (value,) * n
+        if len(entries) != n:
+            raise ConfigError(f"dataset.{key} has {len(entries)} entries, not {n}: one for each that {self.path} has")
+        return entries
+
+    def splits(self) -> dict[str, Tensor]:
+        order = torch.arange(self.n)
+        if self.seed is not None:
+            order = torch.randperm(self.n, generator=stream("arrays/splits", self.seed))
+        found, close = arrays(self.path, self.fields)
+        try:
+            parts, first = {}, 0
+            for split in ("test", "val", "train"):
+                rows = order[first : first + self.counts[split]]
+                parts[split], first = self._rows(found, rows.sort().values.numpy()), first + len(rows)
+        finally:
+            close()
+        return parts
+
+    def _rows(self, found: dict[str, Any], rows: np.ndarray) -> Tensor:
+        try:
+            values = [np.asarray(found[name][rows]) for name in self.fields]
+        except (OSError, RuntimeError) as error:
+            raise RunError(f"{self.path} cannot be read: the file is damaged or cut off") from error
+        for name, array in zip(self.fields, values, strict=True):
+            if not np.isfinite(array).all():
+                raise RunError(f"{self.path}: {name}: a number that is not finite")
+        wide = [array if self.channel_axis else array[..., None] for array in values]
+        fields = torch.from_numpy(np.concatenate(wide, axis=-1))
+        return ((fields.double() - self.offset) / self.scale).float()
