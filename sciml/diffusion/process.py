@@ -22,13 +22,14 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from typing import NamedTuple, final
+from typing import final
 
 import torch
 from torch import Tensor
 
 from sciml.diffusion.base import Prior
 from sciml.errors import ConfigError
+from sciml.ranges import Positive
 
 
 class SDE(ABC):
@@ -112,30 +113,36 @@ def times(sde: SDE, steps: int) -> list[float]:
     return torch.linspace(1, sde.t_min, steps + 1, dtype=torch.float64).tolist()
 
 
-class LinearBeta(NamedTuple):
-    r""":math:`\beta(t)` of Ho et al. (2020), *Denoising Diffusion Probabilistic Models*, in continuous time."""
+class LinearBeta(SDE, ABC):
+    r"""One for data of a size about 1, its rate :math:`\beta(t) = \beta_{min} + t(\beta_{max} - \beta_{min})` that of
+    Ho et al. (2020), *Denoising Diffusion Probabilistic Models*, in continuous time.
 
-    first: float
-    last: float
+    Args:
+        beta_min: Rate at time 0.
+        beta_max: Rate at time 1.
+        t_min: As in :class:`SDE`; as in the code of Song et al.
 
-    def check(self) -> LinearBeta:
-        """Refuse a rate that is negative or does not grow.
+    Raises:
+        ConfigError: The rate is not positive or does not grow.
+    """
 
-        Raises:
-            ConfigError: ``0 < beta_min < beta_max`` does not hold.
-        """
-        if not 0 < self.first < self.last:
-            raise ConfigError(f"sde needs 0 < beta_min < beta_max, not {self.first} and {self.last}")
-        return self
+    def __init__(self, *, beta_min: Positive = 0.1, beta_max: Positive = 20.0, t_min: Positive = 1e-3) -> None:
+        super().__init__(prior_std=1.0, t_min=t_min)
+        if not 0 < beta_min < beta_max:
+            raise ConfigError(f"sde needs 0 < beta_min < beta_max, not {beta_min} and {beta_max}")
+        self.first, self.growth = beta_min, beta_max - beta_min
 
-    def at(self, t: float) -> float:
+    @final
+    def beta(self, t: float) -> float:
         """At time ``t``."""
-        return self.first + t * (self.last - self.first)
+        return self.first + t * self.growth
 
+    @final
     def integral(self, t: float) -> float:
         """From 0 to ``t``."""
-        return t * self.first + t**2 / 2 * (self.last - self.first)
+        return t * self.first + t**2 / 2 * self.growth
 
-    def time(self, integral: float) -> float:
+    @final
+    def reaches(self, integral: float) -> float:
         """When the integral has this value: the positive root, in the form that does not cancel."""
-        return 2 * integral / (self.first + math.sqrt(self.first**2 + 2 * integral * (self.last - self.first)))
+        return 2 * integral / (self.first + math.sqrt(self.first**2 + 2 * integral * self.growth))

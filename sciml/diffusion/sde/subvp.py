@@ -12,34 +12,20 @@ from __future__ import annotations
 import math
 from typing import final
 
-from sciml.diffusion.process import SDE, LinearBeta
-from sciml.ranges import Positive
+from sciml.diffusion.process import LinearBeta
 
 
 @final
-class SubVP(SDE):
-    """For data of a size about 1.
-
-    Args:
-        beta_min: Rate at time 0.
-        beta_max: Rate at time 1.
-        t_min: As in :class:`~sciml.diffusion.process.SDE`; as in the authors' code.
-
-    Raises:
-        ConfigError: The rate is not positive or does not grow.
-    """
-
-    def __init__(self, *, beta_min: Positive = 0.1, beta_max: Positive = 20.0, t_min: Positive = 1e-3) -> None:
-        super().__init__(prior_std=1.0, t_min=t_min)
-        self.beta = LinearBeta(beta_min, beta_max).check()
+class SubVP(LinearBeta):
+    """Arguments are those of :class:`~sciml.diffusion.process.LinearBeta`."""
 
     def coefficients(self, t: float) -> tuple[float, float]:
-        beta = self.beta.at(t)
-        return -beta / 2, math.sqrt(-beta * math.expm1(-2 * self.beta.integral(t)))
+        beta = self.beta(t)
+        return -beta / 2, math.sqrt(-beta * math.expm1(-2 * self.integral(t)))
 
     def marginal(self, t: float) -> tuple[float, float]:
-        integral = self.beta.integral(t)
+        integral = self.integral(t)
         return math.exp(-integral / 2), -math.expm1(-integral)
 
     def time(self, sigma: float) -> float:
-        return self.beta.time(2 * math.asinh(sigma / 2))
+        return self.reaches(2 * math.asinh(sigma / 2))
