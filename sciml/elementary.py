@@ -6,6 +6,7 @@ is not asked for. Everything is tensor arithmetic, differentiable itself.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import torch
@@ -70,6 +71,29 @@ def reciprocal(z: Tensor) -> Elementary:
     """1 / z."""
     r = z.reciprocal()
     return r, lambda n: [-(r**2), 2 * r**3, -6 * r**4, 24 * r**5][:n]
+
+
+def sqrt(z: Tensor) -> Elementary:
+    """Square root of what is positive."""
+    a = torch.sqrt(z)
+
+    def derivatives(n: int) -> list[Tensor]:
+        r, found = z.reciprocal(), [0.5 / a]
+        for k in range(1, n):
+            found.append((0.5 - k) * r * found[-1])
+        return found
+
+    return a, derivatives
+
+
+def erfc(z: Tensor) -> Elementary:
+    """Complementary error function; its derivatives are a Gaussian times polynomials."""
+
+    def derivatives(n: int) -> list[Tensor]:
+        d1 = -2 / math.sqrt(math.pi) * torch.exp(-z * z)
+        return [d1, -2 * z * d1, (4 * z * z - 2) * d1, (12 - 8 * z * z) * z * d1][:n]
+
+    return torch.erfc(z), derivatives
 
 
 def power(z: Tensor, exponent: int) -> Elementary:

@@ -314,6 +314,8 @@ FUNCTIONS: dict[Any, Callable[..., Any]] = {
     torch.cos: lambda z: z.pointwise(*elementary.cos(z.value)),
     torch.exp: lambda z: z.pointwise(*elementary.exp(z.value)),
     torch.log: lambda z: z.pointwise(*elementary.log(z.value)),
+    torch.sqrt: lambda z: z.pointwise(*elementary.sqrt(z.value)),
+    torch.erfc: lambda z: z.pointwise(*elementary.erfc(z.value)),
     torch.sigmoid: lambda z: z.pointwise(*elementary.sigmoid(z.value)),
     F.silu: lambda z, inplace=False: z.pointwise(*elementary.silu(z.value)),
     torch.square: lambda z: z**2,

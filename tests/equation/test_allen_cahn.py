@@ -45,3 +45,18 @@ def test_start_and_symmetry() -> None:
     torch.testing.assert_close(EQUATION.reference(x * torch.tensor([1, -1])), EQUATION.reference(x))
     x[:, 0] = 0
     torch.testing.assert_close(EQUATION.reference(x), EQUATION.initial(x))
+
+
+def test_the_ansatz_diffuses_the_kink_of_the_start() -> None:
+    """Without reaction, and with ε u₀'' for the network, nothing is left but the jump of the third derivative."""
+    x = inside(EQUATION, 200)
+    x[:, 0] = 0.2 + 0.8 * x[:, 0]  # the Fourier series of the kink is short by then
+    x[:40, 1] = 1 - 1e-3 * x[:40, 1].abs()
+    with torch.enable_grad():
+        along = x[:, 1:].clone().requires_grad_()
+        slope = torch.autograd.grad(EQUATION.initial(torch.cat([x[:, :1], along], 1)).sum(), along, create_graph=True)
+        (bend,) = torch.autograd.grad(slope[0].sum(), along)
+    diffused = phases(1e-4, 0.0, modes=256, h=0.1)(x)  # exact in time
+    kink = diffused - EQUATION.initial(x)
+    assert kink.abs().max() > 5e-3
+    torch.testing.assert_close(EQUATION.ansatz(1e-4 * bend, x), diffused, rtol=0, atol=1e-4)

@@ -10,7 +10,7 @@ import torch
 from pinn_problems import convection
 from torch import Tensor, nn
 
-from sciml.equation.allen_cahn import AllenCahn
+from sciml.equation.advection import Advection
 from sciml.equation.convection import Convection
 from sciml.errors import ConfigError
 from sciml.network.mlp import MLP
@@ -74,7 +74,7 @@ def test_only_the_conditions_asked_for() -> None:
         ({"grid": {"t": 5, "y": 5}}, "grid names t, y; the inputs are t, x"),
         ({"grid": {"t": 1, "x": 5}}, "grid.t is 1"),
         ({"periodic": {"y": 1}}, "periodic: no input 'y'"),
-        ({"equation": AllenCahn(), "ansatz": True}, "AllenCahn has none"),
+        ({"equation": Advection(), "ansatz": True}, "Advection has none"),
     ],
 )
 def test_errors_name_the_setting(settings: dict[str, Any], message: str) -> None:
