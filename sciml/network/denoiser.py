@@ -27,7 +27,7 @@ from sciml.errors import ConfigError, RunError
 from sciml.network.axes import CONVOLUTIONS
 from sciml.network.layer import activation_of, check_sizes
 from sciml.network.patches import crop_to, divisible, pad_to, patchify, unpatchify
-from sciml.network.unet import TRANSPOSED, Closed, Embedding
+from sciml.network.unet import TRANSPOSED, Closed, Embeddings
 from sciml.ranges import Count, Natural
 
 START = 1e-5  # of the weights that end a block, relative to torch's own
@@ -85,7 +85,7 @@ class Denoiser(nn.Module):
         self.dims, self.periodic, self.activation = dims, periodic, activation_of(activation)
         self.patch, self.cell = [patch] * dims, patch * 2 ** (len(multipliers) - 1)
         features = 4 * width if conditions else 0
-        self.embeddings = nn.ModuleList(Embedding(width, features, self.activation) for _ in range(conditions))
+        self.embeddings = Embeddings("denoiser", conditions, width, features, self.activation)
 
         def convolution(n: int, m: int) -> nn.Module:
             inner = CONVOLUTIONS[dims](n, m, 3, padding=0 if periodic else 1)
@@ -124,7 +124,7 @@ class Denoiser(nn.Module):
         """
         grid = u.shape[1:-1]
         size = self._size(grid)
-        emb = self._embed(condition)
+        emb = self.embeddings(condition)
         coarse = [n // p for n, p in zip(size, self.patch, strict=True)]
         patches = patchify(u if size == list(grid) else pad_to(u, size), self.patch)
         x = self.first(patches.reshape(len(u), *coarse, -1).movedim(-1, 1))
@@ -159,14 +159,6 @@ class Denoiser(nn.Module):
                 f" is {tuple(grid)}"
             )
         return size
-
-    def _embed(self, condition: Tensor | None) -> Tensor | None:
-        given = 0 if condition is None else condition.shape[-1]
-        if given != len(self.embeddings):
-            raise RunError(f"network denoiser is made for {len(self.embeddings)} conditions and is given {given}")
-        if condition is None:
-            return None
-        return torch.stack([embed(c) for embed, c in zip(self.embeddings, condition.unbind(-1), strict=True)]).sum(0)
 
 
 class Block(nn.Module):

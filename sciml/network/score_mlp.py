@@ -15,9 +15,8 @@ from typing import ClassVar, final
 import torch
 from torch import Tensor, nn
 
-from sciml.errors import RunError
 from sciml.network.layer import activation_of, check_sizes
-from sciml.network.unet import Embedding
+from sciml.network.unet import Embeddings
 from sciml.ranges import Count, Natural
 
 START = 1e-5  # of the weights that end a block, relative to torch's own
@@ -57,7 +56,7 @@ class ScoreMLP(nn.Module):
         super().__init__()
         check_sizes(width=width, blocks=blocks)
         self.activation = activation_of(activation)
-        self.embeddings = nn.ModuleList(Embedding(width, width, self.activation) for _ in range(conditions))
+        self.embeddings = Embeddings("score_mlp", conditions, width, width, self.activation)
         self.first, self.last = nn.Linear(in_features, width), _small(nn.Linear(width, out_features))
         self.into = nn.ModuleList(nn.Linear(width, width) for _ in range(blocks))
         self.out = nn.ModuleList(_small(nn.Linear(width, width)) for _ in range(blocks))
@@ -69,7 +68,7 @@ class ScoreMLP(nn.Module):
         Raises:
             RunError: Conditions where there should be none, or the other way round.
         """
-        emb = self._embed(condition)
+        emb = self.embeddings(condition)
         h = self.first(x)
         for i, (into, out) in enumerate(zip(self.into, self.out, strict=True)):
             inner = into(self.activation(h))
@@ -78,14 +77,6 @@ class ScoreMLP(nn.Module):
                 inner = (1 + scale) * inner + shift
             h = h + out(self.activation(inner))
         return self.last(self.activation(h))
-
-    def _embed(self, condition: Tensor | None) -> Tensor | None:
-        given = 0 if condition is None else condition.shape[-1]
-        if given != len(self.embeddings):
-            raise RunError(f"network score_mlp is made for {len(self.embeddings)} conditions and is given {given}")
-        if condition is None:
-            return None
-        return torch.stack([embed(c) for embed, c in zip(self.embeddings, condition.unbind(-1), strict=True)]).sum(0)
 
 
 def _small(layer: nn.Linear) -> nn.Linear:

@@ -84,7 +84,7 @@ class UNet(nn.Module):
         self.dims, self.periodic, self.activation = dims, periodic, ACTIVATIONS[activation]
         self.cell = 2 ** (len(multipliers) - 1)
         embedding = 4 * width if conditions else 0
-        self.embeddings = nn.ModuleList(Embedding(width, embedding, self.activation) for _ in range(conditions))
+        self.embeddings = Embeddings("unet", conditions, width, embedding, self.activation)
 
         def convolution(n: int, m: int, kernel: int, stride: int = 1) -> nn.Module:
             reach = kernel // 2
@@ -136,7 +136,7 @@ class UNet(nn.Module):
         grid = u.shape[1:-1]
         if min(grid) < self.cell:
             raise RunError(f"network unet halves the grid to 1/{self.cell}: a grid of {min(grid)} points is too coarse")
-        emb = self._embed(condition)
+        emb = self.embeddings(condition)
         x = self.first(self._padded(u.movedim(-1, 1)))
         skips = [x]
         for level, blocks in enumerate(self.down):
@@ -155,14 +155,6 @@ class UNet(nn.Module):
                 x = self.refine[level](x)
         x = self.last(self.activation(self.norm(x)))
         return self._cropped(x, grid).movedim(1, -1)
-
-    def _embed(self, condition: Tensor | None) -> Tensor | None:
-        given = 0 if condition is None else condition.shape[-1]
-        if given != len(self.embeddings):
-            raise RunError(f"network unet is made for {len(self.embeddings)} conditions and is given {given}")
-        if condition is None:
-            return None
-        return torch.stack([embed(c) for embed, c in zip(self.embeddings, condition.unbind(-1), strict=True)]).sum(0)
 
     def _padding(self, grid: Sequence[int]) -> list[tuple[int, int]]:
         """Points before and after each axis, to a multiple of the coarsest cell."""
@@ -258,6 +250,35 @@ class Embedding(nn.Module):
         """``(n,)`` to ``(n, features)``."""
         phase = c[:, None] * c.new_tensor(self.frequencies)
         return self.second(self.activation(self.first(torch.cat([phase.cos(), phase.sin()], dim=-1))))
+
+
+class Embeddings(nn.ModuleList):
+    """Features of all numbers that an example is conditioned on: the sum of those of each.
+
+    Args:
+        network: The name for errors.
+        conditions: How many numbers.
+        width: Twice the frequencies of each, to the integer below.
+        features: Of the sum.
+        activation: Of each embedding.
+    """
+
+    def __init__(self, network: str, conditions: int, width: int, features: int, activation: Activation) -> None:
+        super().__init__(Embedding(width, features, activation) for _ in range(conditions))
+        self.network = network
+
+    def forward(self, condition: Tensor | None) -> Tensor | None:
+        """``(n, conditions)`` to ``(n, features)``, and None to None where there are no conditions.
+
+        Raises:
+            RunError: Another number of conditions is given.
+        """
+        given = 0 if condition is None else condition.shape[-1]
+        if given != len(self):
+            raise RunError(f"network {self.network} is made for {len(self)} conditions and is given {given}")
+        if condition is None:
+            return None
+        return torch.stack([embed(c) for embed, c in zip(self, condition.unbind(-1), strict=True)]).sum(0)
 
 
 def _check(dims: int, width: int, multipliers: Sequence[int], blocks: int, groups: int, activation: str) -> None:
