@@ -32,6 +32,11 @@ class Covariance(ABC):
         Where the covariance differs between the entries of a batch, ``x`` is aligned with that batch.
         """
 
+    def gram(self, x: Tensor) -> Tensor:
+        r""":math:`x_i^T \Sigma x_j` ``(batch, m, m)`` of fields ``(batch, m, *shape)``; for one that is shared."""
+        rows = x.flatten(2)
+        return rows @ self.matvec(x.flatten(0, 1)).reshape(rows.shape).mT
+
     def marginal(self, channel: int, channels: int) -> Covariance:
         """That of one of the ``channels`` of the fields, which are then ``(batch, *grid, 1)``."""
         return _Marginal(self, channel, channels)

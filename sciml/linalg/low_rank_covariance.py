@@ -80,6 +80,12 @@ class LowRankCovariance(FactoredCovariance):
         spectrum = (self._d * gain).reshape(self.spectrum.shape)
         return LowRankCovariance(spectrum, rows.reshape(self.factor.shape), self.bases)
 
+    def gram(self, x: Tensor) -> Tensor:
+        """From coefficients, which need not be taken back to fields."""
+        c = self._coefficients(x.flatten(0, 1)).unflatten(0, x.shape[:2])
+        along = c @ self._f.T
+        return (c * self._d) @ c.mT + along @ along.mT
+
     def marginal(self, channel: int, channels: int) -> LowRankCovariance:
         """The basis leaves channels apart, so that it is of the same kind."""
         one = (..., slice(channel, channel + 1))

@@ -146,3 +146,11 @@ def test_one_channel_is_a_block_of_the_matrix() -> None:
     expected = (x.flatten(1) @ block).reshape(x.shape)
     torch.testing.assert_close(covariance.marginal(1, 2).matvec(x), expected)
     torch.testing.assert_close(Covariance.marginal(covariance, 1, 2).matvec(x), expected)  # as any has it
+
+
+def test_products_between_fields_are_those_with_the_matrix() -> None:
+    covariance, matrix = made()
+    x = normal(2, 3, *SHAPE, seed=4)
+    expected = x.flatten(2) @ matrix @ x.flatten(2).mT
+    torch.testing.assert_close(covariance.gram(x), expected)
+    torch.testing.assert_close(Covariance.gram(covariance, x), expected)

@@ -121,8 +121,8 @@ class GaussNewton(Guidance):
                 rows[:, through] += slopes
             off = y - a(torch.cat([x, u], dim=-1)) + torch.einsum("bm...,b...->bm", rows, x - mean)
             rows *= spread[:, None]
-            wide = covariance.matvec(rows.flatten(0, 1)).reshape(rows.shape).flatten(2)
-            system = rows.flatten(2) @ wide.mT
+            system = covariance.gram(rows)
             weights = torch.cholesky_solve(off[..., None], torch.linalg.cholesky((system + system.mT) / 2 + noise))
-            x = mean + spread * (weights.mT @ wide).reshape(mean.shape)
+            moved = torch.einsum("bm...,bm->b...", rows, weights[..., 0])
+            x = mean + spread * covariance.matvec(moved)
         return x
