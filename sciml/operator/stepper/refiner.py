@@ -29,7 +29,7 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import Callable
-from typing import ClassVar, final
+from typing import ClassVar
 
 import torch
 from torch import Generator, Tensor, nn
@@ -44,7 +44,6 @@ from sciml.operator.stepper.difference import fit_changes
 from sciml.ranges import Count, Positive
 
 
-@final
 class Refiner(Stepper):
     """Predicts, then refines; a network that takes a condition.
 
@@ -106,15 +105,18 @@ class Refiner(Stepper):
         alpha, beta = self.alpha, self.beta
         seen = self.encode(u)
         x = torch.zeros_like(u[..., -self.channels :])
-        for k in range(self.refinements + 1):
-            v = self.velocity(x, seen, torch.full((len(u),), k, device=u.device))
-            y = math.sqrt(alpha[k]) * x - math.sqrt(1 - alpha[k]) * v
-            if k == self.refinements:
-                return y
+        first = y = self.estimate(x, seen, 0, x)
+        for k in range(self.refinements):
             rest = (1 - alpha[k + 1]) / (1 - alpha[k])
             mean = math.sqrt(alpha[k + 1]) * beta[k] / (1 - alpha[k]) * y + math.sqrt(1 - beta[k]) * rest * x
             x = mean + math.sqrt(rest * beta[k]) * normal(tuple(x.shape), generator, x)
-        raise AssertionError
+            y = self.estimate(x, seen, k + 1, first)
+        return y
+
+    def estimate(self, x: Tensor, seen: Tensor, k: int, first: Tensor) -> Tensor:
+        r"""The change :math:`\hat y_k` of noised changes x at step k; ``first`` is what step 0 has predicted."""
+        v = self.velocity(x, seen, torch.full((len(x),), k, device=x.device))
+        return math.sqrt(self.alpha[k]) * x - math.sqrt(1 - self.alpha[k]) * v
 
     def velocity(self, x: Tensor, seen: Tensor, k: Tensor) -> Tensor:
         """The network's v of noised changes x, at steps ``k`` (n,); positions stay the last channels it sees."""
@@ -122,7 +124,19 @@ class Refiner(Stepper):
         return self.network(torch.cat([x, seen], dim=-1), condition)
 
     def loss(self, u: Tensor, target: Tensor, rollout: Rollout, loss: Loss, generator: Generator) -> Tensor:
-        """The loss of v; the paper's is the mean square error.
+        """The loss of v; the paper's is the mean square error. Raises what :meth:`examples` does."""
+        u, y = self.examples(u, target, rollout)
+        k = torch.randint(self.refinements + 1, (len(u),), generator=generator)
+        noise = normal(tuple(y.shape), generator, y)
+        signal, noisy = self.shares(k, y)
+        # In step 0 the signal is 0; its noise is left out of what the network sees.
+        shown = (k > 0).to(y.device).view(-1, *[1] * (y.dim() - 1))
+        v = signal * noise * shown - noisy * y
+        x = signal * y + noisy * noise * shown
+        return loss(self.velocity(x, self.encode(u), k.to(y.device))[:, None], v[:, None])
+
+    def examples(self, u: Tensor, target: Tensor, rollout: Rollout) -> tuple[Tensor, Tensor]:
+        """Inputs ``(n, *grid, in_channels)`` and normalised changes of all windows of a batch.
 
         Raises:
             ConfigError: Windows of several states with another rollout than ``teacher_forced``: changes are learnt
@@ -134,15 +148,7 @@ class Refiner(Stepper):
         for state in target.unbind(1)[:-1]:
             windows.append(feed(windows[-1], state))
         u, following = torch.cat(windows), target.transpose(0, 1).flatten(0, 1)
-        y = self.output.encode(following - u[..., -self.channels :])
-        k = torch.randint(self.refinements + 1, (len(u),), generator=generator)
-        noise = normal(tuple(y.shape), generator, y)
-        signal, noisy = self.shares(k, y)
-        # In step 0 the signal is 0; its noise is left out of what the network sees.
-        shown = (k > 0).to(y.device).view(-1, *[1] * (y.dim() - 1))
-        v = signal * noise * shown - noisy * y
-        x = signal * y + noisy * noise * shown
-        return loss(self.velocity(x, self.encode(u), k.to(y.device))[:, None], v[:, None])
+        return u, self.output.encode(following - u[..., -self.channels :])
 
     def shares(self, k: Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
         r""":math:`\sqrt{\bar\alpha_k}` and :math:`\sqrt{1 - \bar\alpha_k}`, to be multiplied with ``like``."""

@@ -15,6 +15,7 @@ from sciml.operator.base import Dataset, Split
 from sciml.operator.loss.mse import MeanSquare
 from sciml.operator.rollout.autoregressive import Autoregressive
 from sciml.operator.rollout.teacher_forced import TeacherForced
+from sciml.operator.stepper.anchored import Anchored
 from sciml.operator.stepper.refiner import Refiner, schedule
 
 MEAN, SPREAD = 0.7, 0.4  # of the change, given u: N(MEAN u, SPREAD²)
@@ -50,14 +51,31 @@ class Denoiser(nn.Module):
         return (a.sqrt() * noised - y) / (1 - a).sqrt()
 
 
-def exact(spread: float, **parameters: Any) -> Refiner:
-    _, alpha = schedule(parameters.get("refinements", 3), parameters.get("variance", 4e-7))
+class Corrector(nn.Module):
+    """The same for differences from a first prediction, in units of the noise; the first one may be anything."""
+
+    def __init__(self, alpha: list[float], spread: float, first: float = MEAN) -> None:
+        super().__init__()
+        self.alpha, self.spread, self.first = torch.tensor(alpha, dtype=torch.float64), spread, first
+
+    def forward(self, x: Tensor, condition: Tensor) -> Tensor:
+        shown, anchor, u = x.chunk(3, dim=-1)
+        k = (condition * (len(self.alpha) - 1) / 1000).round().long()[..., None]
+        a = self.alpha[k]
+        sigma = ((1 - a) / a.clamp_min(1e-300)).sqrt()
+        y = MEAN * u + self.spread**2 / (self.spread**2 + sigma**2) * (anchor + sigma * shown - MEAN * u)
+        assert bool((shown[k[:, 0, 0] == 0] == 0).all() and (anchor[k[:, 0, 0] == 0] == 0).all())
+        return torch.where(k == 0, self.first * u, (y - anchor) / sigma)
+
+
+def exact(spread: float, kind: type[Refiner] = Refiner, first: float = MEAN, **parameters: Any) -> Refiner:
+    _, alpha = schedule(parameters.setdefault("refinements", 3), parameters.setdefault("variance", 4e-7))
 
     def factory(n: int, m: int, conditions: int) -> nn.Module:
-        assert (n, m, conditions) == (2, 1, 1)
-        return Denoiser(alpha, spread)
+        assert (n, m, conditions) == (3 if kind is Anchored else 2, 1, 1)
+        return Corrector(alpha, spread, first) if kind is Anchored else Denoiser(alpha, spread)
 
-    return Refiner(factory, Shifts(), NoNormalizer, **parameters)
+    return kind(factory, Shifts(), NoNormalizer, **parameters)
 
 
 def test_noise_falls_exponentially_to_the_last_variance() -> None:
@@ -75,10 +93,13 @@ def test_a_law_without_spread_is_predicted_exactly_by_every_step_and_the_network
     assert len(refiner.network.steps) == refiner.evaluations  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("kind", [Refiner, Anchored])
 @pytest.mark.parametrize(("refinements", "variance"), [(3, 0.05), (1, 0.2), (3, 4e-7)])
-def test_moments_of_the_prediction_are_those_of_the_law_of_the_process(refinements: int, variance: float) -> None:
+def test_moments_of_the_prediction_are_those_of_the_law_of_the_process(
+    kind: type[Refiner], refinements: int, variance: float
+) -> None:
     # Linear and Gaussian: x_k has mean p_k m and variance q_k, followed from step to step in closed form.
-    refiner = exact(SPREAD, refinements=refinements, variance=variance)
+    refiner = exact(SPREAD, kind, refinements=refinements, variance=variance)
     beta, alpha = schedule(refinements, variance)
     p, q = 0.0, 0.0
     for k in range(refinements + 1):
@@ -155,6 +176,51 @@ def test_the_exact_network_has_the_least_loss() -> None:
     assert float(found) == pytest.approx(sum(least) / 2, rel=0.03)
 
 
+def test_an_anchored_refinement_corrects_whatever_was_predicted_first() -> None:
+    # The law has no spread: what refines knows the change, and the first prediction and the noise drop out.
+    refiner = exact(0.0, Anchored, first=MEAN + 0.3, refinements=2, variance=0.01)
+    u = torch.randn(5, 4, 1, dtype=torch.float64)
+    torch.testing.assert_close(refiner.start()(u), u + MEAN * u)
+
+
+def test_the_loss_of_anchored_refinements_is_that_of_changes_written_out() -> None:
+    torch.manual_seed(0)
+
+    def factory(n: int, m: int, conditions: int) -> nn.Module:
+        return UNet(n, m, dims=1, width=4, multipliers=(1, 2), blocks=1, periodic=True, conditions=conditions)
+
+    refiner = Anchored(factory, Shifts(), Normalizer, refinements=2, variance=1e-4, share=0.3).double()
+    train = Shifts().splits()["train"]
+    refiner.fit(train)
+    u, target = train.whole()
+    y = refiner.output.encode(target[:, 0] - u)
+    found = refiner.loss(u, target, Autoregressive(), MeanSquare((True,)), Generator().manual_seed(3))
+
+    generator = Generator().manual_seed(3)
+    k = [0] * 15 + torch.randint(1, 3, (35,), generator=generator).tolist()
+    noise = torch.randn(u.shape, generator=generator, dtype=torch.float64)
+
+    def network(shown: Tensor, anchor: Tensor, i: int, k: int) -> Tensor:
+        seen = torch.cat([shown, anchor, refiner.input.encode(u[i])], dim=-1)
+        return refiner.network(seen[None], torch.tensor([[500.0 * k]], dtype=torch.float64))[0]
+
+    total, nothing = torch.zeros((), dtype=torch.float64), torch.zeros_like(y[0])
+    for i in range(50):
+        first = network(nothing, nothing, i, 0)
+        if k[i] == 0:
+            total = total + (first - y[i]).square().mean() / 50
+            continue
+        a = [1.0, (1 - 1e-4) * (1 - 1e-2), 1 - 1e-4][k[i]]
+        sigma = math.sqrt((1 - a) / a)
+        anchor = first.detach()
+        shown = (y[i] + sigma * noise[i] - anchor) / sigma
+        total = total + (anchor + sigma * network(shown, anchor, i, k[i]) - y[i]).square().mean() / 50
+    torch.testing.assert_close(found, total)
+    weights = list(refiner.network.parameters())
+    for mine, written in zip(torch.autograd.grad(found, weights), torch.autograd.grad(total, weights), strict=True):
+        torch.testing.assert_close(mine, written)
+
+
 def test_predictions_repeat_and_their_noise_is_the_runs() -> None:
     refiner, u = exact(SPREAD, variance=0.05), torch.randn(3, 4, 1, dtype=torch.float64)
     torch.manual_seed(0)
@@ -171,6 +237,8 @@ def test_what_cannot_be_is_refused() -> None:
     for parameters, message in (({"refinements": 0}, "refinements is 0"), ({"variance": 1.0}, "variance is 1")):
         with pytest.raises(ConfigError, match=message):
             Refiner(lambda n, m, conditions: nn.Identity(), Shifts(), NoNormalizer, **parameters)
+    with pytest.raises(ConfigError, match="share is 1"):
+        exact(SPREAD, Anchored, share=1.0)
     odd = Shifts()
     odd.out_channels = 2
     with pytest.raises(ConfigError, match="1 input and 2 output channels"):
