@@ -10,6 +10,7 @@ import base64
 import io
 import json
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,7 @@ def table_data(report: Report, folders: Mapping[tuple[str, str, int], RunFolder]
         "above": list(above(report)),
         "below": list(below(report)),
         "comparable": report.comparable,
+        "overview": _overview(report),
         "columns": [
             {
                 "name": column.name if len(table.columns) > 1 else "",
@@ -51,6 +53,26 @@ def table_data(report: Report, folders: Mapping[tuple[str, str, int], RunFolder]
             for column in table.columns
         ],
         "costs": [c for column in table.columns if (c := _costs(table, report.of(column), folders))["points"]],
+    }
+
+
+def _overview(report: Report) -> dict[str, Any]:
+    """One line on a table: how much of it is there, and what came of it."""
+    methods = [result for result in report.results if result.cell.row.kind == "method"]
+    there = sum(bool(result.values) for result in methods)
+    verdicts = Counter(
+        " ".join(r.verdict.split()[:2]) if r.verdict[:3] == "not" else r.verdict.split()[0] for r in methods
+    )
+    judged = [
+        f"{verdicts[name]} {name}" for name in ("reproduced", "better", "short", "not comparable") if verdicts[name]
+    ]
+    orders = report.orderings
+    holds = sum(order.kept == order.pairs for order in orders)
+    return {
+        "there": there,
+        "cells": len(methods),
+        "verdicts": ", ".join(judged),
+        "order": "" if not orders else f"holds in {holds} of {len(orders)}",
     }
 
 
@@ -67,6 +89,7 @@ def _line(result: Result) -> dict[str, Any]:
     ]
     return {
         "kind": result.cell.row.kind,
+        "verdict": result.verdict.split()[0],
         "cells": [{"text": text, "sort": value} for text, value in zip(fields(result), sort, strict=True)],
     }
 
@@ -80,20 +103,40 @@ def _costs(
         for seed, value in zip(result.seeds, result.values, strict=True):
             row = row_of(folders[result.cell.row.name, result.cell.column.name, seed]) or {}
             cost = {"wall seconds": row.get("wall_seconds"), **row.get("cost", {})}
-            known = {k.replace("_", " "): v for k, v in cost.items() if _positive(v)}
+            known = {k.replace("_", " "): v for k, v in cost.items() if _amount(v)}
             points.append({"method": result.cell.row.name, "seed": seed, "value": value, "cost": known})
     column = results[0].cell.column
-    shared = set.intersection(*(set(p["cost"]) for p in points)) if points else set()
     return {
         "title": f"{table.title}{f', {column.name}' if len(table.columns) > 1 else ''}",
+        "column": column.name if len(table.columns) > 1 else "",
         "metric": f"{column.metric.label}{f' [{column.metric.unit}]' if column.metric.unit else ''}",
-        "axes": sorted({name for p in points for name in p["cost"]}, key=lambda name: (name not in shared, name)),
+        "better": column.metric.better,
+        "axes": _axes(points, [key.replace("_", " ") for key in table.cost]),
         "points": points,
     }
 
 
-def _positive(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value) and value > 0
+def _axes(points: Sequence[Mapping[str, Any]], asked: Sequence[str]) -> list[str]:
+    """Costs that tell the runs apart: those that the table prints, those that all runs have, time, then the others.
+
+    One that most runs did without comes after them: a logarithmic axis has no place for nothing.
+    """
+    values: dict[str, list[float]] = {}
+    for point in points:
+        for name, value in point["cost"].items():
+            values.setdefault(name, []).append(value)
+    telling = [name for name, found in values.items() if len(set(found)) > 1] or list(values)
+
+    def rank(name: str) -> tuple[bool, int, bool, bool, str]:
+        rare = 2 * sum(value > 0 for value in values[name]) < len(points)
+        place = asked.index(name) if name in asked else len(asked)
+        return rare, place, len(values[name]) < len(points), name != "wall seconds", name
+
+    return sorted(telling, key=rank)
+
+
+def _amount(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value) and value >= 0
 
 
 def run_data(folder: RunFolder, name: str, problems: list[str]) -> dict[str, Any] | None:
@@ -137,7 +180,7 @@ def run_data(folder: RunFolder, name: str, problems: list[str]) -> dict[str, Any
 def _yaml(tree: Mapping[str, Any]) -> str:
     import yaml
 
-    return yaml.safe_dump(dict(tree), sort_keys=False)
+    return yaml.dump(dict(tree), Dumper=getattr(yaml, "CSafeDumper", yaml.SafeDumper), sort_keys=False)
 
 
 def _curves(folder: RunFolder, problems: list[str]) -> dict[str, list[list[float]]]:

@@ -10,7 +10,6 @@
   const setTheme = (dark) => {
     root.dataset.theme = dark ? "dark" : "light";
     button.setAttribute("aria-pressed", String(dark));
-    button.textContent = dark ? "Light" : "Dark";
     drawn.forEach((element) => Plotly.relayout(element, theme()));
   };
   const drawn = new Set();
@@ -35,6 +34,24 @@
     }));
   });
 
+  // ---- filters of the tables
+  const words = (input) => input.value.toLowerCase().split(/\s+/).filter(Boolean);
+  const searchTables = document.getElementById("search-tables");
+  if (searchTables) {
+    const rows = [...document.querySelectorAll("#tables-table tbody tr")].map((row) => {
+      const section = document.getElementById(row.dataset.section);
+      return { row, section, text: (row.textContent + section.textContent).toLowerCase() };
+    });
+    const filter = () => {
+      const wanted = words(searchTables);
+      rows.forEach(({ row, section, text }) => { row.hidden = section.hidden = !wanted.every((word) => text.includes(word)); });
+      document.getElementById("count-tables").textContent = `${rows.filter(({ row }) => !row.hidden).length} of ${rows.length}`;
+    };
+    searchTables.addEventListener("input", filter);
+    searchTables.form.addEventListener("submit", (event) => event.preventDefault());
+    filter();
+  }
+
   // ---- filters of the runs
   const search = document.getElementById("search");
   if (search) {
@@ -42,10 +59,10 @@
     const texts = new Map(rows.map((row) => [row, row.textContent.toLowerCase()]));
     const [family, state] = [document.getElementById("family"), document.getElementById("state")];
     const filter = () => {
-      const words = search.value.toLowerCase().split(/\s+/).filter(Boolean);
+      const wanted = words(search);
       let shown = 0;
       rows.forEach((row) => {
-        const visible = words.every((word) => texts.get(row).includes(word))
+        const visible = wanted.every((word) => texts.get(row).includes(word))
           && (!family.value || row.dataset.family === family.value)
           && (!state.value || row.dataset.state === state.value);
         row.hidden = !visible;
@@ -82,14 +99,29 @@
       "modebar.color": line, "modebar.activecolor": text,
     };
   };
-  const plot = (element, traces, x, y, logX) => {
+  // A logarithmic axis where values span a power of ten; negative ones have no place on it.
+  const spans = (values) => {
+    const positive = values.filter((value) => value > 0);
+    return positive.length > 0 && values.every((value) => value >= 0) && Math.max(...positive) > 10 * Math.min(...positive);
+  };
+  const narrow = () => innerWidth <= 640;
+  // A long name is broken where the screen is narrow; what the legend takes is added to the chart's height.
+  const folded = (name) => (narrow() ? name.replace(/(.{1,36})(?:\s+|$)/g, "$1<br>").replace(/<br>$/, "") : name);
+  const plot = (element, traces, x, y, logX, logY) => {
+    traces.forEach((trace) => { trace.name = folded(trace.name); });
+    const lines = narrow() ? traces.reduce((sum, trace) => sum + trace.name.split("<br>").length, 0)
+      : Math.ceil(traces.reduce((sum, trace) => sum + trace.name.length + 8, 0) / 110);
+    element.style.height = `${20 + 1.3 * lines}rem`;
     const layout = {
-      margin: { l: 70, r: 10, t: 10, b: 50 }, font: { family: "system-ui, sans-serif" }, hovermode: "closest",
+      margin: { l: 70, r: 10, t: 25, b: 50 }, font: { family: "system-ui, sans-serif" }, hovermode: "closest",
       xaxis: { title: { text: x }, type: logX ? "log" : "linear", showline: true, zeroline: false },
-      yaxis: { title: { text: y }, type: "log", showline: true, exponentformat: "power" },
-      legend: { orientation: "h", y: -0.25 }, modebar: { bgcolor: "rgba(0,0,0,0)" },
+      yaxis: { title: { text: y }, type: logY ? "log" : "linear", showline: true, zeroline: false, exponentformat: "power" },
+      legend: { orientation: "h", y: 1.02, yanchor: "bottom" }, modebar: { bgcolor: "rgba(0,0,0,0)" },
     };
-    Plotly.react(element, traces, layout, { responsive: true, displaylogo: false, modeBarButtonsToRemove: ["select2d", "lasso2d"] });
+    Plotly.react(element, traces, layout, {
+      responsive: true, displaylogo: false, displayModeBar: narrow() ? false : "hover",
+      modeBarButtonsToRemove: ["select2d", "lasso2d"],
+    });
     Plotly.relayout(element, theme());
     drawn.add(element);
   };
@@ -97,15 +129,25 @@
     const chart = data.costs[Number(element.dataset.cost)];
     const axis = document.querySelector(`select[data-chart="${element.dataset.cost}"]`).value;
     const methods = [...new Set(chart.points.map((point) => point.method))];
+    const logX = spans(chart.points.filter((point) => axis in point.cost).map((point) => point.cost[axis]));
+    const logY = chart.better === "lower" && spans(chart.points.map((point) => point.value));
+    const fits = (point) => axis in point.cost && (!logX || point.cost[axis] > 0) && (!logY || point.value > 0);
     const traces = methods.map((method, i) => {
-      const points = chart.points.filter((point) => point.method === method && axis in point.cost && point.value > 0);
+      const points = chart.points.filter((point) => point.method === method && fits(point));
       return {
         name: method, type: "scatter", mode: "markers", x: points.map((point) => point.cost[axis]),
         y: points.map((point) => point.value), text: points.map((point) => `seed ${point.seed}`),
-        marker: { size: 9, color: colours[i % colours.length], symbol: i % 8 },
+        marker: { size: 9, color: colours[i % colours.length], symbol: (i + Math.floor(i / 8)) % 24 },
       };
     });
-    plot(element, traces.filter((trace) => trace.x.length), axis, chart.metric, true);
+    const absent = methods.filter((method) => chart.points.some((point) => point.method === method && !fits(point)));
+    const why = (method) => {
+      const point = chart.points.find((other) => other.method === method && !fits(other));
+      return !(axis in point.cost) ? "not counted" : point.value > 0 || !logY ? `${point.cost[axis]} ${axis}` : `error ${point.value}`;
+    };
+    document.querySelector(`[data-note="${element.dataset.cost}"]`).textContent = absent.length
+      ? `. Not on these axes: ${absent.map((method) => `${method} (${why(method)})`).join("; ")}` : "";
+    plot(element, traces.filter((trace) => trace.x.length), axis, chart.metric, logX, logY);
   };
   const drawCurves = (element) => {
     const curves = data.curves[element.dataset.curves];
@@ -113,7 +155,7 @@
       name, type: "scatter", mode: "lines", x: steps, y: values,
       line: { color: colours[i % colours.length], dash: name.startsWith("val/") ? "dot" : "solid", width: 2 },
     }));
-    plot(element, traces, "optimiser step", "logged value", false);
+    plot(element, traces, "optimiser step", "logged value", false, spans(Object.values(curves).flatMap(([, values]) => values)));
   };
   const draw = (element) => {
     library();

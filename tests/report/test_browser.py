@@ -33,6 +33,7 @@ TABLE: dict[str, Any] = {
     ],
     "below": ["order in the paper: A < B: holds"],
     "comparable": False,
+    "overview": {"there": 2, "cells": 3, "verdicts": "2 better", "order": "holds in 1 of 1"},
     "columns": [
         {
             "name": "",
@@ -40,7 +41,11 @@ TABLE: dict[str, Any] = {
             "better": "lower",
             "head": ["method", "reported [%]", "obtained [%]", "seeds", "s/run", "verdict"],
             "lines": [
-                {"kind": kind, "cells": [{"text": str(v), "sort": v} for v in (name, 9.0, obtained, 2, 1.5, "better")]}
+                {
+                    "kind": kind,
+                    "verdict": "better",
+                    "cells": [{"text": str(v), "sort": v} for v in (name, 9.0, obtained, 2, 1.5, "better")],
+                }
                 for name, kind, obtained in (("floor", "floor", 100), ("A", "method", 20), ("B", "method", 3))
             ],
         }
@@ -48,11 +53,13 @@ TABLE: dict[str, Any] = {
     "costs": [
         {
             "title": "A <title>",
+            "column": "",
             "metric": "error [%]",
+            "better": "lower",
             "axes": ["steps", "wall seconds"],
             "points": [
                 {"method": m, "seed": s, "value": v, "cost": {"steps": 10 * s + 10, "wall seconds": v}}
-                for m, v in (("A", 20.0), ("B", 3.0))
+                for m, v in (("A", 20.0), ("B", 1.5), ("exact", 0.0))
                 for s in (0, 1)
             ],
         }
@@ -85,7 +92,8 @@ def shown(browser: WebDriver, tmp_path_factory: pytest.TempPathFactory) -> Calla
     ]
     runs = [run for f in folders if (run := gather.run_data(f, f.path.relative_to(outputs).as_posix(), []))]
     file = outputs / "page.html"
-    file.write_text(page([TABLE], runs, ["left out: <x>"], title="A & B"))
+    other = {**TABLE, "name": "roe2021y/main", "title": "Another", "costs": []}
+    file.write_text(page([TABLE, other], runs, ["left out: <x>"], title="A & B"))
 
     def load() -> WebDriver:
         browser.get(file.as_uri())
@@ -106,6 +114,12 @@ def until(condition: Callable[[], Any], seconds: float = 20) -> Any:
     return found
 
 
+def draw(browser: WebDriver) -> None:
+    """Charts are drawn when they come into view."""
+    script(browser, "document.querySelector('.chart').scrollIntoView({behavior: 'instant'})")
+    until(lambda: script(browser, "document.querySelectorAll('.js-plotly-plot').length"))
+
+
 def names(browser: WebDriver, table: str) -> list[str]:
     return script(
         browser,
@@ -120,7 +134,7 @@ def click_head(browser: WebDriver, table: str, column: int) -> str:
 
 def test_it_opens_without_an_error_and_needs_no_network(shown: Callable[[], WebDriver]) -> None:
     browser = shown()
-    until(lambda: script(browser, "document.querySelectorAll('.js-plotly-plot').length"))
+    draw(browser)
     assert browser.title == "A & B"
     assert browser.get_log("browser") == []
     outside = script(
@@ -176,9 +190,18 @@ def test_runs_are_filtered_by_words_and_state(shown: Callable[[], WebDriver]) ->
     assert len(names(browser, "#runs-table")) == 3
 
 
+def test_tables_are_found_by_their_words(shown: Callable[[], WebDriver]) -> None:
+    browser = shown()
+    assert names(browser, "#tables-table") == ["doe2020x/main", "roe2021y/main"]
+    script(browser, f"{SET}(document.getElementById('search-tables'), 'another FLOOR')")
+    assert names(browser, "#tables-table") == ["roe2021y/main"]
+    assert script(browser, "document.getElementById('count-tables').innerText") == "1 of 2"
+    assert script(browser, "[1, 2].map(i => document.getElementById(`table-${i}`).hidden)") == [True, False]
+
+
 def test_the_theme_can_be_switched_and_reaches_the_charts(shown: Callable[[], WebDriver]) -> None:
     browser = shown()
-    until(lambda: script(browser, "document.querySelectorAll('.js-plotly-plot').length"))
+    draw(browser)
 
     def look() -> tuple[str, str]:
         back = script(browser, "getComputedStyle(document.body).backgroundColor")
@@ -195,7 +218,7 @@ def test_the_theme_can_be_switched_and_reaches_the_charts(shown: Callable[[], We
 
 def test_the_cost_axis_can_be_chosen(shown: Callable[[], WebDriver]) -> None:
     browser = shown()
-    until(lambda: script(browser, "document.querySelectorAll('.js-plotly-plot').length"))
+    draw(browser)
     first = "[...document.querySelector('.chart[data-cost]').data[0].x]"
     assert script(browser, first) == [10, 20]
     script(
@@ -203,6 +226,15 @@ def test_the_cost_axis_can_be_chosen(shown: Callable[[], WebDriver]) -> None:
         f"{SET}(document.querySelector('select.axis'), 'wall seconds')",
     )
     assert script(browser, first) == [20, 20]
+    note = "document.querySelector('figcaption').innerText"
+    assert script(browser, note).endswith("Not on these axes: exact (error 0)"), "a logarithm has no place for 0"
+
+
+def test_values_of_both_signs_and_of_one_size_have_a_linear_axis(shown: Callable[[], WebDriver]) -> None:
+    browser = shown()
+    draw(browser)
+    assert script(browser, "document.querySelector('.chart[data-cost]').layout.yaxis.type") == "log"
+    assert script(browser, "document.querySelector('.chart[data-cost]').layout.xaxis.type") == "linear", "10 and 20"
 
 
 def test_a_run_opens_from_its_link_and_draws_a_curve_per_term(shown: Callable[[], WebDriver]) -> None:
@@ -224,6 +256,8 @@ def test_it_can_be_used_by_keyboard_and_by_screen_reader(shown: Callable[[], Web
     assert script(
         browser, "[...document.querySelectorAll('.chart')].every(c => c.getAttribute('role') === 'img' && c.ariaLabel)"
     )
+    # As a name that does not change with the state that is told beside it.
+    assert script(browser, "document.getElementById('theme').innerText") == "Dark theme"
     assert script(browser, "[...document.querySelectorAll('table')].every(t => t.caption && t.caption.textContent)")
     assert script(browser, "[...document.querySelectorAll('input, select')].every(i => i.labels.length === 1)")
     assert script(browser, "document.documentElement.lang") == "en"

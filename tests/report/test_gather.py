@@ -43,6 +43,18 @@ def test_a_long_curve_is_thinned_and_keeps_its_ends(tmp_path: Path) -> None:
     assert all(math.isclose(value, 10 / step, rel_tol=1e-4) for step, value in zip(steps, values, strict=True))
 
 
+def test_costs_that_tell_runs_apart_come_first() -> None:
+    costs = [
+        {"wall seconds": 1.0, "steps": 5, "parameters": 9, "operator calls": 0, "evaluations": 3},
+        {"wall seconds": 2.0, "steps": 6, "parameters": 9, "operator calls": 0, "evaluations": 4},
+        {"wall seconds": 3.0, "parameters": 9, "operator calls": 7, "evaluations": 5},
+    ]
+    points = [{"cost": cost} for cost in costs]
+    assert gather._axes(points, []) == ["wall seconds", "evaluations", "steps", "operator calls"]
+    assert gather._axes(points, ["operator calls", "evaluations"])[:2] == ["evaluations", "wall seconds"]
+    assert gather._axes(points[:1], []) == ["wall seconds", "evaluations", "parameters", "steps", "operator calls"]
+
+
 def test_an_unfinished_run_is_shown_as_what_it_is(tmp_path: Path) -> None:
     run = gather.run_data(write_run(tmp_path, done=False), "x", [])
     assert run is not None
