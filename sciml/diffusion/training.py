@@ -19,8 +19,8 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from sciml.average import Average
-from sciml.data.batches import Batches
 from sciml.data.dihedral import dihedral
+from sciml.data.draws import Draws
 from sciml.data.stream import normal, stream
 from sciml.diffusion.base import Dataset, Denoised, Sampler
 from sciml.diffusion.gaussian_fit import GaussianFit
@@ -93,8 +93,7 @@ class Denoising(Trained):
         self.preconditioner, self.denoiser = preconditioner, preconditioner.denoiser(network, dataset.shape)
         self.average = Average(self.denoiser, ema, key="diffusion.ema")
         self.evaluations = 0  # fields that training sent through the network
-        self._streams = {name: stream(f"denoising/{name}") for name in ("batches", "levels", "noise", "symmetry")}
-        self._batches_state: dict[str, Any] | None = None
+        self.draws = Draws("denoising", "levels", "noise", "symmetry")
         self._splits: dict[str, Tensor] = {}
         self._gaussian: GaussianFit | None = None
 
@@ -105,9 +104,7 @@ class Denoising(Trained):
         self._splits = self.dataset.splits()
         if stage == "fit":  # a module that is only tested has it from a checkpoint
             self.denoiser.fit(self.split("train"))
-        self.batches = Batches(len(self._splits["train"]), self.batch_size, self._streams["batches"])
-        if self._batches_state is not None:
-            self.batches.load_state_dict(self._batches_state)
+        self.draws.order(len(self._splits["train"]), self.batch_size)
 
     def split(self, name: str) -> Tensor:
         """A split, on the module's device, where it stays."""
@@ -119,12 +116,12 @@ class Denoising(Trained):
     def losses(self) -> tuple[Tensor, dict[str, Tensor]]:
         """The weighted error on the next batch."""
         group, n = ranks(), self.batch_size
-        index = self.batches.next()
-        uniform = torch.rand(n, generator=self._streams["levels"], dtype=torch.float64)
-        noise = torch.randn((n, *self.dataset.shape), generator=self._streams["noise"])
+        index = self.draws.batch()
+        uniform = torch.rand(n, generator=self.draws["levels"], dtype=torch.float64)
+        noise = torch.randn((n, *self.dataset.shape), generator=self.draws["noise"])
         x = self.split("train")[group.share(index).to(self.device)]
         if self.dihedral:
-            chosen = torch.rand(n, 3, generator=self._streams["symmetry"]) < 0.5
+            chosen = torch.rand(n, 3, generator=self.draws["symmetry"]) < 0.5
             closed = self.dataset.periodic[0]
             x = dihedral(x, group.share(chosen).to(self.device), closed=closed)
         loss = self._error(x, group.share(uniform), group.share(noise)) / n
@@ -219,20 +216,12 @@ class Denoising(Trained):
     # ------------------------------------------------------------ state
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        states = {name: generator.get_state() for name, generator in self._streams.items() if name != "batches"}
-        checkpoint["denoising"] = {
-            "batches": self.batches.state_dict(),
-            "streams": states,
-            "evaluations": self.evaluations,
-        }
+        checkpoint["denoising"] = {**self.draws.state_dict(), "evaluations": self.evaluations}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         state = checkpoint["denoising"]
-        self.evaluations, self._batches_state = state["evaluations"], state["batches"]
-        for name, found in state["streams"].items():
-            self._streams[name].set_state(found.cpu())
-        if self._splits:
-            self.batches.load_state_dict(state["batches"])
+        self.evaluations = state["evaluations"]
+        self.draws.load_state_dict(state)
 
     def cost(self) -> dict[str, int | float]:
         """Fields that training sent through the network."""

@@ -16,9 +16,8 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from sciml.average import Average
-from sciml.data.batches import Batches
+from sciml.data.draws import Draws
 from sciml.data.normalizer import Normalizer
-from sciml.data.stream import stream
 from sciml.errors import ConfigError
 from sciml.operator.base import Augmentation, Dataset, FieldMap, Loss, Rollout, Split
 from sciml.operator.evaluation import Scores, error_figures, evaluate, field_figure, metrics
@@ -82,8 +81,7 @@ class Operator(Trained):
         self.batch_size = batch_size
         self.evaluations = 0  # fields that training sent through the network
         self._evaluated = torch.zeros((), dtype=torch.float64)  # by all ranks, not yet counted
-        self._streams = {name: stream(f"operator/{name}") for name in ("batches", "augmentation", "noise")}
-        self._batches_state: dict[str, Any] | None = None
+        self.draws = Draws("operator", "augmentation", "noise")
         self._splits: dict[str, Split] = {}
         self._scores: dict[str, Scores] = {}
         self.stepper.network.register_forward_pre_hook(self._counted)
@@ -95,9 +93,7 @@ class Operator(Trained):
         self._splits = self.dataset.splits()
         if stage == "fit":  # a module that is only tested has its statistics from a checkpoint
             self.stepper.fit(self._splits["train"])
-        self.batches = Batches(self._splits["train"].n, self.batch_size, self._streams["batches"])
-        if self._batches_state is not None:
-            self.batches.load_state_dict(self._batches_state)
+        self.draws.order(self._splits["train"].n, self.batch_size)
 
     def split(self, name: str) -> Split:
         """A split; what lies in memory is on the module's device, where it stays."""
@@ -107,11 +103,11 @@ class Operator(Trained):
     def losses(self) -> tuple[Tensor, dict[str, Tensor]]:
         """The loss of the next batch."""
         group, before = ranks(), self.evaluations
-        fields = self.split("train").take(group.share(self.batches.next()), self.device)
+        fields = self.split("train").take(group.share(self.draws.batch()), self.device)
         if self.augmentation is not None:
             shape = (self.batch_size, self.augmentation.numbers)
-            fields = self.augmentation(fields, group.share(torch.rand(shape, generator=self._streams["augmentation"])))
-        loss = self.stepper.loss(*fields, self.rollout, self.loss, self._streams["noise"])
+            fields = self.augmentation(fields, group.share(torch.rand(shape, generator=self.draws["augmentation"])))
+        loss = self.stepper.loss(*fields, self.rollout, self.loss, self.draws["noise"])
         if group.size > 1:
             # The mean over the batch, as the sum over the ranks of what each share adds to it.
             added, counted = loss * (len(fields.input) / self.batch_size), self.evaluations - before
@@ -172,20 +168,12 @@ class Operator(Trained):
         return evaluate(self.predictor, self.rollout, self.dataset, split, self.batch_size, self.device)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        states = {name: generator.get_state() for name, generator in self._streams.items() if name != "batches"}
-        checkpoint["operator"] = {
-            "batches": self.batches.state_dict(),
-            "streams": states,
-            "evaluations": self._count(),
-        }
+        checkpoint["operator"] = {**self.draws.state_dict(), "evaluations": self._count()}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         state = checkpoint["operator"]
-        self.evaluations, self._batches_state = state["evaluations"], state["batches"]
-        for name, found in state["streams"].items():
-            self._streams[name].set_state(found.cpu())
-        if self._splits:
-            self.batches.load_state_dict(state["batches"])
+        self.evaluations = state["evaluations"]
+        self.draws.load_state_dict(state)
 
     def cost(self) -> dict[str, int | float]:
         """Fields that training sent through the network."""

@@ -107,7 +107,7 @@ def test_the_same_seed_gives_the_same_run_and_another_one_does_not() -> None:
         module = small()
         if seed:
             seed_everything(seed, verbose=False)
-            module._streams["batches"].manual_seed(seed)
+            module.draws["batches"].manual_seed(seed)
         trainer(5).fit(module)
         runs.append(torch.cat([p.flatten() for p in module.parameters()]))
     assert torch.equal(runs[0], runs[1])
@@ -147,7 +147,7 @@ def test_a_step_minimises_the_relative_error_of_its_batch() -> None:
     twin.setup("fit")
     train = module.dataset.splits()["train"]
     for _ in range(3):
-        index = twin.batches.next()
+        index = twin.draws.batch()
         loss, terms = module.losses()
         error = (twin.stepper.predict(train.input[index]) - train.target[index, 0]).flatten(1).norm(dim=1)
         torch.testing.assert_close(loss, (error / train.target[index].flatten(1).norm(dim=1)).mean())
