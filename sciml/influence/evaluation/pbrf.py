@@ -16,7 +16,9 @@ damping together; the papers have one :math:`\delta` for all parameters. Per que
 
 - ``pearson``, ``spearman``: mean over queries,
 - ``scale_ratio``: slope of response against score through the origin,
-- ``residual``: largest norm of a gradient that was left, relative to :math:`\|\nabla\ell_i\|`.
+- ``residual``: largest norm of a gradient that was left, relative to :math:`\|\nabla\ell_i\|`;
+- ``unanswered``: examples without a response, which are left out. A squared error has no upper bound, so where an
+  example is held by little else than itself it is pushed away for ever, and there is no minimum near by.
 
 The papers minimise by Adam or SGD. Here L-BFGS, started from :math:`(G + \mathrm{diag}\,\delta)^{-1}`, goes on
 in float64 until the gradient is gone: the same minimum for all examples at once, to a stated precision.
@@ -49,6 +51,7 @@ if TYPE_CHECKING:
 
 Objective = Callable[[Tensor, Tensor], Tensor]
 Inverse = Callable[[Tensor], Tensor]
+MOST_LOST = 0.1  # of the examples may have no response
 MEMORY = 20  # pairs of steps and changes of the gradient that are remembered
 
 
@@ -63,7 +66,8 @@ class PBRF(Evaluation):
             that of all of G, as the exact one does. An attributor is asked the question that its own damping poses.
         tolerance: Of ``residual``.
         iterations: Steps of the descent with one preconditioner.
-        rounds: How often an example that needs more gets a new one, at the place it has come to.
+        rounds: How often an example that needs more gets a new one, at the place it has come to, before it is
+            unanswered.
         batch_size: Examples at once.
     """
 
@@ -89,17 +93,25 @@ class PBRF(Evaluation):
             )
         chosen = torch.randperm(task.n_train, generator=stream("pbrf"))[: self.examples]
         response, residual = self._response(task, params, chosen)
-        predicted = scores[:, chosen].cpu().double()
+        answered = residual <= self.tolerance
+        lost = int((~answered).sum())
+        if lost > MOST_LOST * len(chosen):
+            raise RunError(
+                f"proximal Bregman response: {lost} of {len(chosen)} examples have none within"
+                " influence.evaluation.rounds; raise them, or influence.evaluation.damping"
+            )
+        response, predicted = response[:, answered], scores[:, chosen[answered]].cpu().double()
         metrics = {
             "pearson": float(pearson(predicted, response).mean()),
             "spearman": float(spearman(predicted, response).mean()),
             "scale_ratio": float((predicted * response).sum() / predicted.square().sum()),
-            "residual": residual,
+            "residual": float(residual[answered].max()),
+            "unanswered": float(lost),
         }
         return Findings(metrics, len(chosen), {"pbrf": _figure(predicted, response)})
 
-    def _response(self, task: NetworkTask, params: Params, chosen: Tensor) -> tuple[Tensor, float]:
-        """Change of every measurement, ``(n_query, examples)``, and the largest relative gradient left.
+    def _response(self, task: NetworkTask, params: Params, chosen: Tensor) -> tuple[Tensor, Tensor]:
+        """Change of every measurement, ``(n_query, examples)``, and the relative gradients left, ``(examples,)``.
 
         The same for all attributors, so it is kept as retrained networks are.
         """
@@ -110,8 +122,7 @@ class PBRF(Evaluation):
             start = {name: p.double() for name, p in params.items()}
             with torch.no_grad():
                 after = torch.func.vmap(lambda t: task.measure(unflatten(t, params)))(theta)
-                rows = (after - task.measure(start)).cpu()
-            return torch.cat([rows, torch.full_like(rows[:1], residual)])
+                return torch.cat([after - task.measure(start), residual[:, None]], dim=1).cpu()
 
         if root is None or identity is None:
             found = make()
@@ -120,11 +131,11 @@ class PBRF(Evaluation):
             settings |= {
                 name: getattr(self, name) for name in ("damping", "damping_of", "tolerance", "iterations", "rounds")
             }
-            found = kept(root, "bregman_response", settings, 1, make)
-        return found[:-1].T, float(found[-1, 0])
+            found = kept(root, "bregman_response", settings, 2, make)
+        return found[:, :-1].T, found[:, -1]
 
-    def _respond(self, task: NetworkTask, params: Params, chosen: Tensor) -> tuple[Tensor, float]:
-        """Parameters ``(examples, d)`` that answer, and the largest relative gradient left."""
+    def _respond(self, task: NetworkTask, params: Params, chosen: Tensor) -> tuple[Tensor, Tensor]:
+        """Parameters ``(examples, d)`` that answer, and the relative gradients left, ``(examples,)``."""
         at = flatten(params)
         rows = task.jacobian(params).to(at)
         delta = task.decay + self._damping(rows, params)
@@ -156,12 +167,7 @@ class PBRF(Evaluation):
                 theta[i], residual[i] = (x[0] for x in self._descend(objective, inverse, *one))
                 if residual[i] <= self.tolerance:
                     break
-            else:
-                raise RunError(
-                    f"proximal Bregman response: a gradient of {float(residual[i]):.1e} is left, more than"
-                    f" {self.tolerance:g}; raise influence.evaluation.rounds, or influence.evaluation.damping"
-                )
-        return theta, float(residual.max())
+        return theta, residual
 
     def _damping(self, rows: Tensor, params: Params) -> Tensor:
         """Delta of each parameter without lambda, ``(d,)``."""

@@ -84,9 +84,24 @@ def test_the_response_is_kept_for_the_next_attributor(tmp_path: Path, monkeypatc
         PBRF(examples=3, damping=0.2)(task, params, scores)
 
 
+def test_an_example_without_a_response_is_left_out_and_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    task = toy()
+    response, residual = torch.rand(8, 12), torch.zeros(12)
+    chosen = torch.randperm(30, generator=stream("pbrf"))[:12]
+    scores = torch.zeros(8, 30)
+    scores[:, chosen] = response / 2
+    response[:, 7], residual[7] = 1e6, 3.0
+    monkeypatch.setattr(PBRF, "_response", lambda *_: (response, residual))
+    found = PBRF(examples=12)(task, fitted(task), scores).metrics
+    assert found["unanswered"] == 1
+    assert found["pearson"] == pytest.approx(1)
+    assert found["scale_ratio"] == pytest.approx(2)
+    assert found["residual"] == 0
+
+
 def test_what_it_cannot_do_is_said() -> None:
     with pytest.raises(ConfigError, match="needs a task with a network"):
         PBRF()(Ridge(), {}, torch.zeros(32, 128))
     task = toy()
-    with pytest.raises(RunError, match=r"is left, more than 1e-12"):
+    with pytest.raises(RunError, match=r"30 of 30 examples have none within influence.evaluation.rounds"):
         PBRF(iterations=1, rounds=1, tolerance=1e-12)(task, fitted(task), torch.zeros(8, 30))
