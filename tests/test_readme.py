@@ -22,8 +22,8 @@ def blocks(kind: str) -> list[str]:
 def test_example_method_runs_in_four_steps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import sciml.pinn.collocation as package
 
-    method, test = blocks("python")
-    config, row = blocks("yaml")
+    _, method, test = blocks("python")
+    _, config, row = blocks("yaml")
     (tmp_path / "greedy.py").write_text(method)
     monkeypatch.setattr(package, "__path__", [*package.__path__, str(tmp_path)])
     monkeypatch.setattr(package, "greedy", None, raising=False)
@@ -41,9 +41,26 @@ def test_example_method_runs_in_four_steps(tmp_path: Path, monkeypatch: pytest.M
     sys.modules.pop("sciml.pinn.collocation.greedy", None)
 
 
+def test_example_equation_is_solved_from_a_folder_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "fisher.py").write_text(blocks("python")[0])
+    (tmp_path / "mine/pinn/problem").mkdir(parents=True)
+    (tmp_path / "mine/pinn/problem/fisher.yaml").write_text(blocks("yaml")[0])
+    (line,) = re.findall(r"^sciml train -c mine .*", README.read_text(), flags=re.MULTILINE)
+    chosen = [word for word in line.split() if re.match(r"\+?[a-z][a-z/]*=", word)]
+    small = ["trainer.max_steps=2", "pinn.n_points=20", "pinn.n_val=20", "pinn.log_every=1", "pinn.val_every=1"]
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    assert launch([*chosen, *small, "track.mode=disabled"], config_dir="mine", trust=["fisher"]) == 0
+    (row,) = tmp_path.rglob("row.json")
+    found = yaml.safe_load(row.read_text())["metrics"]
+    assert {"residual", "residual_initial", "residual_boundary"} <= set(found)
+    assert "rel_l2" not in found
+    sys.modules.pop("fisher", None)
+
+
 def test_example_row_fits_into_its_table() -> None:
     text = (README.parent / "conf/table/daw2023r3/convection.yaml").read_text()
-    table = parse("daw2023r3/convection", yaml.safe_load(text + blocks("yaml")[1]))
+    table = parse("daw2023r3/convection", yaml.safe_load(text + blocks("yaml")[2]))
     assert table.rows[-1].name == "greedy"
 
 

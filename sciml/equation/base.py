@@ -14,6 +14,7 @@ from torch import Tensor
 
 from sciml.equation.classical import chebyshev, on_grid
 from sciml.equation.operator import Operator
+from sciml.errors import ConfigError
 
 
 class Field(Protocol):
@@ -28,8 +29,14 @@ class Field(Protocol):
         ...
 
 
+class NoReference(ConfigError):
+    """Something needs a solution, or values on the boundary, that an equation does not say."""
+
+
 class Equation(ABC):
     """An equation for u on the box [lower, upper].
+
+    Without a reference it can be solved all the same: a run then reports what its residuals are on new points.
 
     Attributes:
         inputs: Names of the inputs, for instance ``("x", "y")``; time comes first, and is called ``t``.
@@ -55,16 +62,37 @@ class Equation(ABC):
     def residual(self, field: Field, x: Tensor) -> Tensor:
         """What the equation leaves at points ``x`` (n, d): (n, number of equations), zero for a solution."""
 
-    @abstractmethod
+    @property
+    def known(self) -> bool:
+        """Whether there is a reference."""
+        return type(self).reference is not Equation.reference
+
     def reference(self, x: Tensor) -> Tensor:
-        """The solution (n, m) at points ``x`` (n, d) in float64, differentiable in ``x`` by autograd."""
+        """The solution (n, m) at points ``x`` (n, d) in float64, differentiable in ``x`` by autograd.
+
+        Raises:
+            NoReference: Nobody knows it.
+        """
+        raise NoReference(f"{type(self).__name__} has no reference solution: it defines no method reference")
 
     def boundary(self, x: Tensor) -> Tensor:
-        """Values (n, m) that are prescribed on the boundary in space, at points ``x`` (n, d); dtype of ``x``."""
+        """Values (n, m) that are prescribed on the boundary in space, at points ``x`` (n, d); dtype of ``x``.
+
+        Raises:
+            NoReference: The equation says neither these nor its solution.
+        """
+        if not self.known:
+            raise NoReference(f"{type(self).__name__} prescribes no boundary values: it defines no method boundary")
         return self.reference(x).to(x.dtype)
 
     def slope(self, x: Tensor, axis: int) -> Tensor:
-        """Derivative along ``axis`` (n, m) that is prescribed on the boundary, at ``x`` (n, d); dtype of ``x``."""
+        """Derivative along ``axis`` (n, m) that is prescribed on the boundary, at ``x`` (n, d); dtype of ``x``.
+
+        Raises:
+            NoReference: The equation says neither these nor its solution.
+        """
+        if not self.known:
+            raise NoReference(f"{type(self).__name__} prescribes no slopes: it defines no method slope")
         with torch.enable_grad():
             points = x.detach().double().requires_grad_()
             columns = self.reference(points).unbind(-1)

@@ -23,7 +23,7 @@ Points = dict[str, Tensor]
 
 
 class Problem(ABC):
-    """An equation with its conditions, and the truth.
+    """An equation with its conditions, and the truth as far as it is known.
 
     Attributes:
         in_features: Dimension d of the domain.
@@ -32,6 +32,7 @@ class Problem(ABC):
         axes: The evaluation grid: float64 coordinates (n_i,) by input name, in the order of the inputs;
             the grid is their product.
         outputs: Names of the unknowns.
+        known: There is a reference.
         tolerance: What the reference may leave of each residual in float64, as the largest absolute value;
             above rounding only for a reference that is itself computed.
     """
@@ -41,6 +42,7 @@ class Problem(ABC):
     interior: str
     axes: dict[str, Tensor]
     outputs: tuple[str, ...]
+    known: bool = True
     tolerance: float = 1e-10
 
     def field(self, network: Callable[[int, int], nn.Module]) -> nn.Module:
@@ -82,7 +84,11 @@ class Problem(ABC):
 
     @abstractmethod
     def reference(self, x: Tensor) -> Tensor:
-        """The solution (n, m) at points ``x`` (n, d), float64, differentiable in ``x`` by autograd."""
+        """The solution (n, m) at points ``x`` (n, d), float64, differentiable in ``x`` by autograd.
+
+        Raises:
+            NoReference: It is not known.
+        """
 
 
 class Collocation(nn.Module, ABC):

@@ -14,7 +14,7 @@ import torch
 from lightning.pytorch import LightningModule
 from torch import Tensor, nn
 
-from sciml.equation.base import Equation
+from sciml.equation.base import Equation, NoReference
 from sciml.errors import ConfigError
 from sciml.metric import max_error, relative_l2
 from sciml.pinn.base import Problem
@@ -36,13 +36,15 @@ class Baseline(LightningModule):
         n_val: Points of the final residual.
 
     Raises:
-        ConfigError: ``predict`` is none of these, or there is no classical solver.
+        ConfigError: ``predict`` is none of these, or there is no classical solver or no reference.
     """
 
     def __init__(
         self, *, problem: Problem, predict: Literal["mean", "classical", "reference"] = "mean", n_val: Count = 5000
     ) -> None:
         super().__init__()
+        if not problem.known:
+            raise NoReference("predict: floors and ceilings are judged by a reference, and this equation has none")
         self.problem, self.n_val = problem, n_val
         self._seconds: float | None = None
         self.field: nn.Module

@@ -100,17 +100,23 @@ def errors(problem: Problem, jet: Jet, like: Tensor, *, n: int) -> dict[str, flo
     Returns:
         ``rel_l2`` and ``max_error`` on the evaluation grid, each unknown in its own unit, and ``residual``, the
         root mean square of the interior residual on ``n`` uniform points that are the same in every run and in
-        no training set.
+        no training set. Without a reference, in place of the errors ``residual_<condition>`` of each condition.
     """
+    points = problem.sample(n, stream("pinn/test", 0))
+    asked = [problem.interior] if problem.known else [*points]
+    with torch.no_grad():
+        residuals = problem.residuals(jet, {name: points[name].to(like) for name in asked})
+    left = {name: float(residual.double().square().mean().sqrt()) for name, residual in residuals.items()}
+    interior = left.pop(problem.interior)
+    if not problem.known:
+        return {"residual": interior, **{f"residual_{name}": value for name, value in left.items()}}
     x = grid(problem)
     with torch.no_grad():
         prediction, reference = jet(x.to(like)).cpu(), problem.reference(x)
-        points = problem.sample(n, stream("pinn/test", 0))[problem.interior].to(like)
-        residual = problem.residuals(jet, {problem.interior: points})[problem.interior]
     return {
         "rel_l2": relative_l2(prediction, reference),
         "max_error": max_error(prediction, reference),
-        "residual": float(residual.double().square().mean().sqrt()),
+        "residual": interior,
     }
 
 
@@ -140,6 +146,8 @@ def propagation_failure(problem: Problem, jet: Jet, trained: Tensor, unseen: Ten
 def solution_figures(problem: Problem, jet: Jet, like: Tensor, points: Tensor | None = None) -> dict[str, Figure]:
     """Solution, reference and error of every unknown, for problems with two inputs; nothing for others.
 
+    Without a reference the size of the interior residual stands in place of the error.
+
     Args:
         problem: What was to be solved.
         jet: The solution.
@@ -153,10 +161,16 @@ def solution_figures(problem: Problem, jet: Jet, like: Tensor, points: Tensor | 
     x = grid(problem)
     shape = [len(axis) for axis in problem.axes.values()]
     with torch.no_grad():
-        prediction, reference = jet(x.to(like)).cpu().double(), problem.reference(x)
+        prediction = jet(x.to(like)).cpu().double()
+        reference = problem.reference(x) if problem.known else None
+        left = None if problem.known else problem.residuals(jet, {problem.interior: x.to(like)})[problem.interior]
     found = {}
-    for name, p, r in zip(problem.outputs, prediction.unbind(-1), reference.unbind(-1), strict=True):
-        panels = {f"{name}, network": p, f"{name}, reference": r, f"|error of {name}|": (p - r).abs()}
+    for m, (name, p) in enumerate(zip(problem.outputs, prediction.unbind(-1), strict=True)):
+        panels = {f"{name}, network": p}
+        if reference is not None:
+            panels |= {f"{name}, reference": reference[:, m], f"|error of {name}|": (p - reference[:, m]).abs()}
+        elif left is not None:
+            panels["|residual|"] = left.cpu().double().reshape(len(x), -1).norm(dim=1)
         error = [*panels][-1]
         if points is not None:
             # The error once bare and once under the points, which would hide it.

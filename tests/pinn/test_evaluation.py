@@ -7,10 +7,12 @@ import torch
 from pinn_problems import convection
 from torch import Tensor, nn
 
-from sciml.equation.base import Field
+from sciml.equation.base import Equation, Field, NoReference
 from sciml.equation.convection import Convection
 from sciml.equation.operator import partials
 from sciml.errors import ConfigError
+from sciml.pinn.baseline import Baseline
+from sciml.pinn.condition import Initial
 from sciml.pinn.evaluation import check_derivatives, errors, grid, solution_figures
 from sciml.pinn.jet import Jet
 from sciml.pinn.problem.box import Box
@@ -39,6 +41,45 @@ def test_metrics_of_a_known_error() -> None:
     assert found["rel_l2"] == pytest.approx(float(((0.1 + 0.3 * t).square().mean() / 0.5).sqrt()), rel=1e-12)
     assert found["max_error"] == pytest.approx(0.4, rel=1e-12)
     assert found["residual"] == pytest.approx(0.3, rel=1e-12)
+
+
+class Untold(Convection):
+    """Convection of which nobody knows the solution."""
+
+    reference = Equation.reference
+
+
+def untold() -> Box:
+    initial = {"initial": Initial(n=16, random=False)}
+    return Box(equation=Untold(beta=2.0), conditions=initial, grid={"t": 11, "x": 16})
+
+
+def test_without_a_reference_the_row_says_what_the_conditions_leave() -> None:
+    found = errors(untold(), Jet(Off()), LIKE, n=100)
+    assert set(found) == {"residual", "residual_initial"}
+    assert found["residual"] == pytest.approx(0.3, rel=1e-12)
+    assert found["residual_initial"] == pytest.approx(0.1, rel=1e-12)
+
+
+def test_without_a_reference_the_figure_shows_the_residual() -> None:
+    figure = solution_figures(untold(), Jet(Off()), LIKE, torch.zeros(1, 2))["u"]
+    panels = {axes.get_title(): axes for axes in figure.axes if axes.get_title()}
+    assert list(panels) == ["u, network", "|residual|", "collocation points"]
+    shown = torch.as_tensor(panels["|residual|"].images[0].get_array())
+    torch.testing.assert_close(shown, torch.full_like(shown, 0.3))
+
+
+def test_what_needs_a_reference_says_that_there_is_none() -> None:
+    x = torch.zeros(1, 2)
+    equation = Untold(beta=2.0)
+    for asked, says in (
+        (lambda: equation.reference(x), "Untold has no reference solution"),
+        (lambda: equation.boundary(x), "Untold prescribes no boundary values"),
+        (lambda: equation.slope(x, 1), "Untold prescribes no slopes"),
+        (lambda: Baseline(problem=untold(), predict="mean"), "judged by a reference"),
+    ):
+        with pytest.raises(NoReference, match=says):
+            asked()
 
 
 def test_the_error_panel_shows_the_error() -> None:

@@ -7,16 +7,21 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 
-def solution(name: str, x: Tensor, mean: Tensor, reference: Tensor) -> Figure:
+def solution(name: str, x: Tensor, mean: Tensor, reference: Tensor | None) -> Figure:
     """A solution (n,) over its reference (n,), and the error beneath.
 
     Args:
         name: Of the variable.
         x: Its values (n,).
         mean: What was found.
-        reference: What is true.
+        reference: What is true; None if nobody knows, then there is no error either.
     """
     figure = Figure(figsize=(7.0, 4.2), layout="constrained")
+    if reference is None:
+        panel = figure.subplots()
+        panel.plot(x, mean, color="#d55e00", linewidth=0.9)
+        panel.set(xlabel=name, ylabel="u")
+        return figure
     above, below = figure.subplots(2, 1, sharex=True)
     above.plot(x, reference, color="#0072b2", linewidth=2.5, label="reference")
     above.plot(x, mean, color="#d55e00", linewidth=0.9, label="conditional mean")

@@ -221,7 +221,8 @@ class GpHm(Trained):
             ((name, x),) = self.problem.axes.items()
             line = x.unsqueeze(-1)
             mean = self.field()(line.to(self.held_out)).cpu()
-            found = {"u": solution(name, x, mean.squeeze(-1), self.problem.reference(line).squeeze(-1))}
+            true = self.problem.reference(line).squeeze(-1) if self.problem.known else None
+            found = {"u": solution(name, x, mean.squeeze(-1), true)}
         else:
             found = solution_figures(self.problem, self._jet, self.held_out)
         lines = {

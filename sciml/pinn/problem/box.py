@@ -26,7 +26,7 @@ class Box(Problem):
     """An equation with conditions.
 
     Args:
-        equation: Equation, domain, prescribed values and reference.
+        equation: Equation, domain, prescribed values and, where it is known, reference.
         conditions: What must hold beside the equation, by the name of its loss term.
         grid: Points of the evaluation grid along each input; a periodic axis leaves out its upper end.
         periodic: Inputs that enter the network as sines and cosines of this many harmonics of their period.
@@ -51,7 +51,7 @@ class Box(Problem):
         ansatz: bool = False,
     ) -> None:
         self.equation, self.conditions = equation, dict(conditions)
-        self.outputs, self.tolerance = equation.outputs, equation.tolerance
+        self.outputs, self.tolerance, self.known = equation.outputs, equation.tolerance, equation.known
         self.in_features, self.out_features = len(equation.inputs), len(equation.outputs)
         self.scale, self.ansatz = scale, ansatz
         for name, low, high in zip(equation.inputs, equation.lower, equation.upper, strict=True):
