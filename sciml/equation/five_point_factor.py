@@ -1,7 +1,7 @@
 r"""The five-point operator of −∇·(a ∇u) factored, for many right sides.
 
 Line by line the operator is block tridiagonal, with tridiagonal blocks :math:`B_i` on the diagonal and diagonal ones
-:math:`-E_i` beside it, so that elimination (Golub and Van Loan, *Matrix Computations* (2013), section 4.5.1) is
+:math:`-E_i` beside it, so that elimination (Golub and Van Loan, *Matrix Computations* (2013), section 4.5) is
 
 .. math:: D_1 = B_1, \quad D_{i+1} = B_{i+1} - E_i D_i^{-1} E_i, \qquad
           z_{i+1} = b_{i+1} + E_i D_i^{-1} z_i, \qquad u_i = D_i^{-1} (z_i + E_i u_{i+1}) .

@@ -8,7 +8,7 @@ channel is one of a: y = A (a, S(a)) + noise. With the prior's moments of a at a
           \big(y - A(a_k, S(a_k)) + J_k (a_k - \mu)\big), \qquad J_k = \frac{d}{da} A(a, S(a))\Big|_{a_k},
 
 and :math:`E[(a, u) | x_\sigma, y] \approx (a_K, S(a_K))`: the update of the iterated Kalman filter (Bell and Cathey
-1993, *The Iterated Kalman Filter Update as a Gauss-Newton Method*, eq. 10) in the place of that of moment matching
+1993, *The Iterated Kalman Filter Update as a Gauss-Newton Method*) in the place of that of moment matching
 (:mod:`sciml.diffusion.guidance.moment_matching`), which this is for a linear S. Huang et al. (2024), *DiffusionPDE*,
 use the equation by the gradient of its residual's norm, through the network; here nothing is differentiated but the
 equation.
