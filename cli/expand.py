@@ -123,7 +123,8 @@ class Composer:
         from omegaconf import open_dict
         from omegaconf.errors import OmegaConfBaseException
 
-        if not any(self._parse(line).is_hydra_override() for line in files):
+        parsed = [self._parse(line) for line in files]
+        if not any(o.is_hydra_override() or o.is_sweep_override() for o in parsed):
             with suppress(HydraException, OmegaConfBaseException):  # as Hydra itself says it below
                 return self._without_hydra(files)
         cfg = compose("config", list(files), return_hydra_config=True)

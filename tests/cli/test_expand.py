@@ -86,6 +86,8 @@ def test_each_choice_of_files_is_composed_once(session: None, monkeypatch: pytes
         [CONVECTION, "+seed=1"],
         [CONVECTION, "trainer.max_steps.x=1"],
         [CONVECTION, "optimizer=nope"],
+        [CONVECTION, "optimizer.lr=1,2"],
+        [CONVECTION, "pinn/collocation=r3,fixed"],
         ["optimizer=adam", "pinn/collocation=r3"],
         [CONVECTION, "a@b=1"],
     ],
