@@ -44,7 +44,8 @@ class ClippedAdam(torch.optim.AdamW):
     ) -> None:
         if max_norm <= 0:
             raise ConfigError(f"optimizer.max_norm is {max_norm:g}; it must be positive")
-        super().__init__(params, lr=lr, betas=betas, eps=eps, weight_decay=weight_decay)
+        # One pass over the numbers of a parameter in place of ten: a tenth to a fifth of a small network's step.
+        super().__init__(params, lr=lr, betas=betas, eps=eps, weight_decay=weight_decay, fused=True)
         self.max_norm = max_norm
 
     @overload
