@@ -32,8 +32,8 @@ SAMPLED = {"curvature": "monte_carlo", "samples": 1}  # as kronfluence does
 OWN: dict[str, dict[str, Any]] = {
     "float32": SAMPLED,
     "bfloat16": {**SAMPLED, "precision": "bfloat16"},
-    "rank 3": {**SAMPLED, "rank": 3},
-    "rank 3, bfloat16": {**SAMPLED, "rank": 3, "precision": "bfloat16"},
+    "rank 4": {**SAMPLED, "rank": 4},
+    "rank 4, bfloat16": {**SAMPLED, "rank": 4, "precision": "bfloat16"},
     "exact curvature, bfloat16": {"curvature": "exact", "precision": "bfloat16"},
 }
 PEERS = {"kronfluence": "kronfluence 1.0.1, float32", "curvlinops": "curvlinops 3.0.1, exact curvature, float32"}
@@ -99,7 +99,7 @@ def agreement(folder: Path) -> None:
         gradients(task, capture, x, y, None, empty, 1024) for x, y in ((task.x, task.y), (task.x_query, task.y_query))
     )
     index = {name: Block(block.basis, block.spectrum, [train[name]]) for name, block in empty.items()}
-    for label in ("float32", "bfloat16", "rank 3", "rank 3, bfloat16"):
+    for label in ("float32", "bfloat16", "rank 4", "rank 4, bfloat16"):
         options = {key: value for key, value in OWN[label].items() if key not in SAMPLED}
         scores = EKFAC(**options).scores(index, query, 0.0) * task.n_train  # kronfluence averages its curvature
         error = float((scores - theirs).norm() / theirs.norm())
@@ -226,7 +226,7 @@ def measure(peers: Path, folder: Path, rounds: int) -> None:
         print(f"{label:<44}{spread(cpu, 2):>20}{spread(wall):>22}{peak:>7.0f}   {spread(ratios)}")
 
     print("\nscores with approximations beside exact float32 ones (same factors)")
-    for name in ("bfloat16", "rank 3", "rank 3, bfloat16"):
+    for name in ("bfloat16", "rank 4", "rank 4, bfloat16"):
         a, b = (torch.load(folder / f"{n}.pt", weights_only=True)["scores"] for n in (name, "float32"))
         r, rho = float(pearson(a.flatten(), b.flatten())), float(spearman(a.flatten(), b.flatten()))
         mean = float(spearman(a, b).mean())
