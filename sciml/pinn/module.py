@@ -28,7 +28,7 @@ from sciml.pinn.jet import Jet
 from sciml.pinn.objective import PinnObjective
 from sciml.pinn.sharing import check_parts, check_points, shared_terms
 from sciml.ranges import Count
-from sciml.trained import Trained
+from sciml.trained import Trained, check_slots
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -75,20 +75,10 @@ class Pinn(Trained):
         derivatives: Literal["auto", "taylor", "nested"] = "auto",
     ) -> None:
         super().__init__(optimizer=optimizer, scheduler=scheduler, log_every=log_every, val_every=val_every)
-        for slot, part, choice in (("network", network, "mlp"), ("optimizer", optimizer, "adam")):
-            if part is None:
-                raise ConfigError(
-                    f"{slot} is null; choose one in the experiment, for instance `override /{slot}: {choice}`"
-                )
+        check_slots("pinn", network=network, optimizer=optimizer)
         self.problem, self.collocation, self.weighting = problem, collocation, weighting
         self.network = problem.field(network)
         self.n_val = n_val
-        for key, value, known in (
-            ("compile", compile, ("auto", "always", "never")),
-            ("derivatives", derivatives, ("auto", "taylor", "nested")),
-        ):
-            if value not in known:
-                raise ConfigError(f"pinn.{key} is '{value}'; it must be one of {', '.join(known)}")
         self.derivatives: str = derivatives
         self.compile_mode: Mode = compile
         self.jet = self._jet()
