@@ -9,7 +9,10 @@ With the sample mean :math:`\bar x`, the sample variance :math:`s^2` (1/(S-1)), 
 - coverage at level p: the share of entries of the truth between the :math:`(1-p)/2` and :math:`(1+p)/2`
   quantiles of the samples; exact samples have p. The quantile at q is the (S+1)q-th smallest sample,
   interpolated, which makes this free of bias (Hyndman and Fan 1996, *Sample Quantiles in Statistical
-  Packages*, definition 6).
+  Packages*, definition 6),
+- rank histogram: how many of the S samples an entry of the truth is above; exact samples have every rank from 0 to S
+  equally often, too narrow ones the outer ranks more often (Hamill 2001, *Interpretation of Rank Histograms for
+  Verifying Ensemble Forecasts*).
 """
 
 from __future__ import annotations
@@ -64,6 +67,31 @@ def _quantile(samples: Tensor, q: float) -> Tensor:
     if s == 1:
         return ordered[:, 0]
     return torch.lerp(ordered[:, below - 1], ordered[:, below], position - below)
+
+
+def ranks(samples: Tensor, truth: Tensor) -> Tensor:
+    """Rank histogram over all problems and entries, counts ``(samples + 1,)``.
+
+    Of samples that equal the truth half count as below it; an entry that all of them share with it is left out.
+
+    Args:
+        samples: ``(problems, samples, *shape)``.
+        truth: ``(problems, *shape)``.
+    """
+    s = samples.shape[1]
+    below, equal = (compare(samples, truth[:, None]).sum(1) for compare in (torch.lt, torch.eq))
+    return torch.bincount((below + equal // 2)[equal < s], minlength=s + 1)
+
+
+def intervals(counts: Tensor) -> tuple[Tensor, Tensor]:
+    """Levels of all central intervals between two ordered samples, and the shares of the truth inside, ascending.
+
+    Args:
+        counts: Rank histogram ``(samples + 1,)``.
+    """
+    outer = range((len(counts) - 1) // 2, -1, -1)
+    inside = torch.stack([counts[k : len(counts) - k].sum() for k in outer]).double()
+    return torch.tensor([1 - 2 * k / len(counts) for k in outer], dtype=torch.float64), inside / counts.sum()
 
 
 def crps(samples: Tensor, truth: Tensor) -> Tensor:

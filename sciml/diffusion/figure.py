@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor
 
+from sciml.diffusion.calibration import intervals
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
@@ -26,6 +28,30 @@ def posterior_figure(
     if truth.ndim == 3 and min(truth.shape[:2]) > 1:
         return _images(truth, mean, std, seen, names)
     return _lines(truth.flatten(), mean.flatten(), std.flatten())
+
+
+def calibration_figure(counts: Tensor) -> Figure:
+    """Rank histogram, and how much of the truth the intervals between samples hold.
+
+    Args:
+        counts: Entries of the truth that are above so many samples ``(samples + 1,)``.
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(8.4, 3.4), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    frequency = counts.double() * len(counts) / counts.sum()
+    left.bar(range(len(counts)), frequency.numpy(), width=1.0, color="#0072b2")
+    left.axhline(1, color="black", linestyle="--", linewidth=1)
+    left.set(xlabel="samples below the truth", ylabel="frequency (calibrated: 1)", title="ranks of the truth")
+    level, inside = (part.numpy() for part in intervals(counts))
+    right.plot([0, 1], [0, 1], "k--", linewidth=1, label="calibrated")
+    right.plot(level, inside, color="#d55e00", marker="o", markersize=3, label="these samples")
+    right.set(
+        xlabel="level of a central interval", ylabel="share of the truth inside", title="coverage", aspect="equal"
+    )
+    right.legend(loc="upper left")
+    return figure
 
 
 def _images(truth: Tensor, mean: Tensor, std: Tensor, seen: Tensor | None, names: Sequence[str]) -> Figure:

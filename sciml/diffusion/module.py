@@ -15,12 +15,13 @@ from sciml.diffusion.calibration import (
     coverage,
     crps,
     mean_square_error,
+    ranks,
     sliced_wasserstein,
     spread_skill,
     variance_ratio,
 )
 from sciml.diffusion.coloured import solve
-from sciml.diffusion.figure import posterior_figure
+from sciml.diffusion.figure import calibration_figure, posterior_figure
 from sciml.errors import ConfigError
 from sciml.metric import relative_l2_each
 from sciml.ranges import Count
@@ -79,6 +80,7 @@ class Inverse(LightningModule):
         self._seed = torch.initial_seed()
         self._calls = {"operator_calls": 0, "network_evaluations": 0, "backward_passes": 0}
         self._example: dict[str, Tensor] = {}
+        self._ranks = torch.zeros(samples + 1, dtype=torch.int64)
         self._comparable = False
 
     def test_dataloader(self) -> list[int]:
@@ -95,6 +97,7 @@ class Inverse(LightningModule):
         y = y + self.measurement.noise_std * normal(tuple(y.shape), stream("noise", self._seed), y)
         generator = stream("solver", self._seed)
         self._calls = dict.fromkeys(self._calls, 0)
+        self._ranks.zero_()
         parts = [
             self._judge(truth[i : i + self.chunk], y[i : i + self.chunk], generator)
             for i in range(0, self.problems, self.chunk)
@@ -116,6 +119,7 @@ class Inverse(LightningModule):
         of_samples = [self._errors(sample, truth) for sample in x.unbind(1)]
         found = {f"{name}_sample": torch.stack([e[name] for e in of_samples]).mean(0) for name in of_samples[0]}
         found |= {f"{name}_mean": error for name, error in self._errors(mean, truth).items()}
+        self._ranks += ranks(x, truth).cpu()
         if self.samples > 1:
             found |= {"crps": crps(x, truth), "spread_skill": spread_skill(x, truth)}
         if self.samples >= FEWEST:
@@ -176,6 +180,10 @@ class Inverse(LightningModule):
         return [] if self._comparable else ["no exact posterior: mean_error_sd and variance_ratio are missing"]
 
     def figures(self) -> dict[str, Figure]:
-        """The first problem: truth, what was measured, mean and spread of the samples, error."""
+        """The first problem: truth, what was measured, mean and spread of the samples, error; calibration over all."""
         parts = {name: part.cpu() for name, part in self._example.items()}
-        return {"posterior": posterior_figure(**parts, names=() if self.score is None else self.score.names)}
+        found = {"posterior": posterior_figure(**parts, names=() if self.score is None else self.score.names)}
+        # One sample has no interval; samples that all have met the truth exactly have no rank.
+        if self.samples > 1 and self._ranks.any():
+            found["calibration"] = calibration_figure(self._ranks)
+        return found

@@ -9,7 +9,9 @@ from sciml.data.stream import stream
 from sciml.diffusion.calibration import (
     coverage,
     crps,
+    intervals,
     mean_square_error,
+    ranks,
     sliced_wasserstein,
     spread_skill,
     variance_ratio,
@@ -50,6 +52,32 @@ def test_quantiles_are_order_statistics() -> None:
     truth = torch.tensor([[0.99], [1.0], [19.0], [19.01]])
     inside = torch.cat([coverage(samples, t[None], 0.9) for t in truth])
     assert inside.tolist() == [0.0, 1.0, 1.0, 0.0]
+
+
+def test_ranks_count_the_samples_below_the_truth() -> None:
+    samples = torch.tensor([3.0, 1.0, 2.0]).reshape(1, 3, 1)
+    truths = torch.tensor([0.5, 1.5, 1.7, 2.5, 9.0, 2.0])
+    # 2.0 is above one sample and equals another: half of one, rounded down, is none.
+    counts = torch.stack([ranks(samples, t.reshape(1, 1)) for t in truths]).sum(0)
+    assert counts.tolist() == [1, 3, 1, 1]
+    level, inside = intervals(counts)
+    assert level.tolist() == pytest.approx([0.5, 1.0])
+    assert inside.tolist() == pytest.approx([4 / 6, 1.0])
+
+
+def test_an_entry_that_all_samples_share_with_the_truth_has_no_rank() -> None:
+    assert ranks(torch.ones(2, 4, 3), torch.ones(2, 3)).tolist() == [0] * 5
+
+
+def test_ranks_of_exact_samples_are_uniform_and_those_of_narrow_ones_lie_outside() -> None:
+    exact = ranks(SAMPLES, TRUTH).double()
+    assert exact.sum() == P * D
+    # 50 expected in each of 40 bins, a chi square of 39 degrees of freedom.
+    assert float(((exact - P * D / (S + 1)).square() / (P * D / (S + 1))).sum()) < 80
+    level, inside = intervals(exact)
+    assert float((inside - level).abs().max()) < 0.04
+    narrow = ranks(MEAN[:, None] + 0.5 * (SAMPLES - MEAN[:, None]), TRUTH)
+    assert int(narrow[0] + narrow[-1]) > 5 * int(exact[0] + exact[-1])
 
 
 def test_too_few_samples_for_an_interval_are_refused() -> None:

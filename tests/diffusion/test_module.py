@@ -87,7 +87,7 @@ def test_a_seed_gives_the_same_row_twice_and_costs_are_counted_for_the_solver_al
     module = inverse(Spy(), problems=4, samples=19, batch_size=19)
     assert run(module) == run(inverse(Spy(), problems=4, samples=19, batch_size=19))
     assert module.cost() == {"operator_calls": 1.0, "network_evaluations": 0.0, "backward_passes": 0.0}
-    assert set(module.figures()) == {"posterior"}
+    assert set(module.figures()) == {"posterior", "calibration"}
     assert module.warnings() == []
 
 
