@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+import torch
 from torch import Tensor
 
 from sciml.diffusion.calibration import intervals
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+BINS = 20  # of a rank histogram at the most
 
 
 def posterior_figure(
@@ -40,13 +43,18 @@ def calibration_figure(counts: Tensor) -> Figure:
 
     figure = Figure(figsize=(8.4, 3.4), layout="constrained")
     left, right = figure.subplots(1, 2)
-    frequency = counts.double() * len(counts) / counts.sum()
-    left.bar(range(len(counts)), frequency.numpy(), width=1.0, color="#0072b2")
+    edges = torch.linspace(0, len(counts), min(len(counts), BINS) + 1).round().long()
+    width = edges.diff()
+    frequency = torch.stack([part.sum() for part in counts.split(width.tolist())]) / width * len(counts) / counts.sum()
+    place, wide = edges[:-1] / len(counts), width / len(counts)
+    left.bar(place.numpy(), frequency.numpy(), width=wide.numpy(), align="edge", color="#0072b2", edgecolor="white")
     left.axhline(1, color="black", linestyle="--", linewidth=1)
-    left.set(xlabel="samples below the truth", ylabel="frequency (calibrated: 1)", title="ranks of the truth")
+    left.set(
+        xlabel="share of the samples below the truth", ylabel="frequency (calibrated: 1)", title="ranks of the truth"
+    )
     level, inside = (part.numpy() for part in intervals(counts))
     right.plot([0, 1], [0, 1], "k--", linewidth=1, label="calibrated")
-    right.plot(level, inside, color="#d55e00", marker="o", markersize=3, label="these samples")
+    right.plot(level, inside, color="#d55e00", label="these samples")
     right.set(
         xlabel="level of a central interval", ylabel="share of the truth inside", title="coverage", aspect="equal"
     )

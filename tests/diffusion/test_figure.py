@@ -1,8 +1,9 @@
 from __future__ import annotations
 
+import pytest
 import torch
 
-from sciml.diffusion.figure import posterior_figure
+from sciml.diffusion.figure import calibration_figure, posterior_figure
 
 
 def test_a_field_of_two_channels_has_a_row_for_each() -> None:
@@ -26,3 +27,13 @@ def test_channels_without_names_are_counted_and_one_needs_none() -> None:
     assert [axes.get_ylabel() for axes in two.axes if axes.get_images()][::4] == ["channel 0", "channel 1"]
     one = posterior_figure(truth=field[..., :1], mean=field[..., :1], std=field[..., :1])
     assert [axes.get_ylabel() for axes in one.axes if axes.get_images()] == [""] * 4
+
+
+def test_ranks_are_drawn_as_frequencies_whatever_the_number_of_samples() -> None:
+    few, many = torch.tensor([2, 0, 1, 1]), torch.ones(513, dtype=torch.int64)
+    many[:100] = 3
+    bars = [[bar.get_height() for bar in calibration_figure(counts).axes[0].patches] for counts in (few, many)]
+    assert bars[0] == [2.0, 0.0, 1.0, 1.0]
+    assert len(bars[1]) == 20
+    assert bars[1][0] == pytest.approx(3 * 513 / 713)
+    assert bars[1][-1] == pytest.approx(513 / 713)
