@@ -37,6 +37,7 @@ from sciml.diffusion.linear import linear
 from sciml.diffusion.solution.base import Solution
 from sciml.errors import ConfigError, RunError
 from sciml.linalg.covariance import Covariance, FactoredCovariance
+from sciml.ranges import Count
 
 TOGETHER = 2**22  # entries of the Jacobians held at once: what a cache still holds in part
 SURE = 2e-3  # least variance, as a part of the largest: a network's mean is wrong by more where it seems certain
@@ -53,7 +54,7 @@ class GaussNewton(Guidance):
         ConfigError: ``values`` are not two rising numbers, or ``iterations`` is below 1.
     """
 
-    def __init__(self, *, solution: Solution, values: Sequence[float] | None = None, iterations: int = 1) -> None:
+    def __init__(self, *, solution: Solution, values: Sequence[float] | None = None, iterations: Count = 1) -> None:
         if values is not None and (len(values) != 2 or values[0] >= values[1]):
             raise ConfigError(f"guidance.values are {list(values)}; they must be two, the lower one first, or null")
         if iterations < 1:

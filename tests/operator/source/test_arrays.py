@@ -120,7 +120,7 @@ def test_files_that_are_none(tmp_path: Path) -> None:
     (tmp_path / "flipped.npz").write_bytes(whole[:200] + bytes([whole[200] ^ 255]) + whole[201:])
     np.save(tmp_path / "one", numbers(3, 4))
     (tmp_path / "one.npy").rename(tmp_path / "one.npz")
-    with pytest.raises(UsageError, match="one array; call the file .npy"):
+    with pytest.raises(UsageError, match=r"one array; call the file \.npy"):
         read(tmp_path / "one.npz")
     (tmp_path / "text.npy").write_text("u\n1\n")
     np.savez(tmp_path / "objects.npz", u=np.array([[{}]], dtype=object))
