@@ -262,6 +262,10 @@ def test_a_sweep_that_is_refused_leaves_nothing(sweep: Callable[..., Any], slurm
             "there is no launcher slrum; did you mean slurm?\n  available: joblib, local, slurm, submitit; ",
         ),
         (["-l", "slurm", "launcher.tiem=3"], "there is no setting launcher.tiem; did you mean launcher.time?\n"),
+        (
+            ["-l", "slurm", "launcher.cpus=two"],
+            "bad value for launcher.cpus: 'two' is not a whole number of at least 1\n",
+        ),
         (["-l", "slurm", "launcher.cpus=0"], "bad value for launcher.cpus: 0 is not a whole number of at least 1\n"),
         (["launcher.jobs=1,2"], "launcher.jobs=1,2: a launcher has one value of each setting\n"),
         (["~launcher.jobs"], "~launcher.jobs: a setting of a launcher cannot be taken out\n"),
