@@ -170,8 +170,10 @@ def _sources(table: Table) -> Iterator[str]:
             alike = {r.source for r in row.reported if r is not None} == {reported.source}
             label = row.name if alike else f"{row.name} ({column.name})"
             others.setdefault(str(reported.source), {})[label] = None
-    if own or not others:
+    if own:
         yield f"reported: {table.source}"
+    elif not others:
+        yield f"reported: nothing ({table.source.text}: {table.source.where})"
     for source, labels in others.items():
         yield f"reported, {'; '.join(labels)}: {source}"
 

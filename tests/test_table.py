@@ -8,6 +8,7 @@ import io
 import json
 import logging
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -560,3 +561,9 @@ def test_the_tables_of_the_package_are_sound():
         # A source that points at numbers gives some; "figures only" or "no number" gives none.
         points = "Table" in table.source.where or "read off" in table.source.where
         assert points == any(reported for row in table.rows for reported in row.reported), name
+
+
+def test_a_table_without_reported_numbers_says_so(tmp_path, table):
+    rows = tuple(replace(row, reported=tuple(None for _ in row.reported)) for row in table.rows)
+    report, _ = made(tmp_path, replace(table, rows=rows), "paper", VALUES)
+    assert "reported: nothing (Doe 2020: Table 7)" in render.as_markdown(report)
