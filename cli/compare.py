@@ -41,7 +41,9 @@ def compare_runs(names: Sequence[str], form: str, outputs: str) -> int:
     if form == "json":
         print(json.dumps({"runs": labels, "config": config, "metrics": metrics, "cost": costs}, indent=1, default=str))
         return 0
-    _print(labels, config, {"metrics": metrics, "cost": costs})
+    experiments = list(dict.fromkeys(s["experiment"] for s in stored))
+    shown = [folder.path.name for folder in folders] if len(experiments) == 1 else labels
+    _print(shown, experiments, config, {"metrics": metrics, "cost": costs})
     return 0
 
 
@@ -50,7 +52,12 @@ def _side_by_side(nodes: Sequence[dict[str, Any]]) -> dict[str, list[Any]]:
     return {name: [node.get(name) for node in nodes] for name in names}
 
 
-def _print(labels: Sequence[str], config: dict[str, list[Any]], numbers: dict[str, dict[str, list[Any]]]) -> None:
+def _print(
+    labels: Sequence[str],
+    experiments: Sequence[str],
+    config: dict[str, list[Any]],
+    numbers: dict[str, dict[str, list[Any]]],
+) -> None:
     from rich.markup import escape
     from rich.table import Table
 
@@ -58,9 +65,9 @@ def _print(labels: Sequence[str], config: dict[str, list[Any]], numbers: dict[st
     if not config:
         console.print("the configs do not differ")
     table = Table(box=None, header_style="bold")
-    table.add_column("", no_wrap=True)
+    table.add_column(escape(experiments[0]) if len(experiments) == 1 else "", no_wrap=True)
     for label in labels:
-        table.add_column(escape(label.replace(" ", "\n")), justify="right", overflow="fold")
+        table.add_column(escape(label.replace(" ", "\n").replace("-seed", "\nseed ")), justify="right", overflow="fold")
     if config:
         table.add_row("[bold]config[/]")
     for key, values in config.items():
@@ -70,7 +77,7 @@ def _print(labels: Sequence[str], config: dict[str, list[Any]], numbers: dict[st
         table.add_row(f"[bold]{heading}[/]")
         for name, values in found.items():
             table.add_row(escape(name), *(_cell(value, values[0], i) for i, value in enumerate(values)))
-    console.print(table)
+    screen.print_table(table)
 
 
 def _cell(value: Any, first: Any, place: int) -> str:
