@@ -32,7 +32,10 @@ def _parameters() -> Iterator[tuple[str, Any]]:
     """Every parameter of every class that a file of ``conf/`` names, and its annotation."""
     seen = set()
     for name in configs():
-        for node in _nodes(yaml.safe_load(files("sciml.conf").joinpath(f"{name}.yaml").read_text())):
+        text = files("sciml.conf").joinpath(f"{name}.yaml").read_text()
+        if "_target_: sciml" not in text:
+            continue
+        for node in _nodes(yaml.load(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader))):
             if node["_target_"] not in seen:
                 seen.add(node["_target_"])
                 constructor = target(node["_target_"])
