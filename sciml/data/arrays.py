@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from sciml.data.hdf5 import opened
-from sciml.errors import UsageError
+from sciml.errors import ConfigError, UsageError
 
 _NUMBERS = "fiub"
 
@@ -57,6 +57,18 @@ def npy(file: Path) -> np.ndarray:
     if not isinstance(array, np.ndarray) or array.dtype.kind not in _NUMBERS:
         raise UsageError(f"{file}: no array of numbers")
     return array
+
+
+def each(key: str, value: Any, n: int) -> tuple[Any, ...]:
+    """A parameter for each of n axes or channels, which may be given once for all.
+
+    Raises:
+        ConfigError: It has another number of entries.
+    """
+    entries = tuple(value) if isinstance(value, (list, tuple)) else (value,) * n
+    if len(entries) != n:
+        raise ConfigError(f"{key} has {len(entries)} entries, not {n}")
+    return entries
 
 
 def _nothing() -> None:

@@ -6,7 +6,6 @@ for. Each array is a channel, ``(n, *grid)``, or has channels as its last axis.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, final
@@ -15,14 +14,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sciml.data.arrays import arrays
+from sciml.data.arrays import arrays, each
 from sciml.data.stream import stream
 from sciml.diffusion.base import Dataset
-from sciml.diffusion.dataset.sizes import sizes
+from sciml.diffusion.dataset.sizes import check_memory, sizes
 from sciml.errors import ConfigError, RunError, UsageError
 from sciml.ranges import Count, Natural, Positive
-
-GIB = 2**30
 
 
 @final
@@ -78,10 +75,10 @@ class Arrays(Dataset):
         called = [
             f"{name}{i}" if w > 1 else name for name, w in zip(self.fields, widths, strict=True) for i in range(w)
         ]
-        self.names = self._each("names", names or called, self.shape[-1])
-        self.periodic = self._each("periodic", periodic, len(grid))
-        self.scale = torch.tensor(self._each("scale", scale, self.shape[-1]), dtype=torch.float64)
-        self.offset = torch.tensor(self._each("offset", offset, self.shape[-1]), dtype=torch.float64)
+        self.names = each("dataset.names", names or called, self.shape[-1])
+        self.periodic = each("dataset.periodic", periodic, len(grid))
+        self.scale = torch.tensor(each("dataset.scale", scale, self.shape[-1]), dtype=torch.float64)
+        self.offset = torch.tensor(each("dataset.offset", offset, self.shape[-1]), dtype=torch.float64)
         self._check_counts(limit)
 
     def _check_counts(self, limit: float) -> None:
@@ -90,12 +87,7 @@ class Arrays(Dataset):
             raise ConfigError(
                 f"dataset: {self.path} has {self.n} fields, fewer than n_train + n_val + n_test, which is {asked}"
             )
-        needed = asked * math.prod(self.shape) * 4 / GIB
-        if needed > limit:
-            raise ConfigError(
-                f"dataset: {asked} fields {self.shape} take {needed:.3g} GiB, more than dataset.limit of {limit:g};"
-                " take fewer, or raise it"
-            )
+        check_memory(asked, self.shape, limit)
 
     def _common(self, found: dict[str, Any]) -> tuple[int, ...]:
         """``(n, *grid)``, which all arrays have."""
@@ -111,12 +103,6 @@ class Arrays(Dataset):
                     f" {self.fields[0]} has"
                 )
         return common[self.fields[0]]
-
-    def _each(self, key: str, value: Any, n: int) -> tuple[Any, ...]:
-        entries = tuple(value) if isinstance(value, (list, tuple)) else (value,) * n
-        if len(entries) != n:
-            raise ConfigError(f"dataset.{key} has {len(entries)} entries, not {n}: one for each that {self.path} has")
-        return entries
 
     def splits(self) -> dict[str, Tensor]:
         order = torch.arange(self.n)

@@ -22,7 +22,6 @@ coefficients interpolated by splines (``solve_gwf.m``) can come out negative. Th
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -36,6 +35,7 @@ from torch import Tensor
 from sciml.data import mat
 from sciml.data.arrays import npy
 from sciml.diffusion.base import Dataset
+from sciml.diffusion.dataset.sizes import check_memory, sizes
 from sciml.errors import ConfigError, RunError, UsageError
 from sciml.ranges import Count, Positive
 
@@ -147,21 +147,13 @@ class DiffusionPDE(Dataset):
     ) -> None:
         if problem not in LAYOUTS:
             raise ConfigError(f"dataset.problem is '{problem}'; it must be one of {', '.join(LAYOUTS)}")
-        self.counts = {"train": n_train, "val": n_val, "test": n_test}
-        for name, count in self.counts.items():
-            if count < 1:
-                raise ConfigError(f"dataset.n_{name} is {count}; it must be at least 1")
+        self.counts = sizes(n_train=n_train, n_val=n_val, n_test=n_test)
         self.layout, self.limit = LAYOUTS[problem], limit
         self.path, self.test_path = Path(path), Path(test_path) if test_path else None
         self.names, self.periodic = self.layout.names, self.layout.periodic
         grid = self._shape(_files(self.path, self.layout)[0])[1:]
         self.shape = (*grid, len(self.names))
-        needed = sum(self.counts.values()) * math.prod(self.shape) * 4 / mat.GIB
-        if needed > limit:
-            raise ConfigError(
-                f"dataset: {sum(self.counts.values())} fields {self.shape} take {needed:.3g} GiB, more than"
-                f" dataset.limit of {limit:g}; take fewer, or raise it"
-            )
+        check_memory(sum(self.counts.values()), self.shape, limit)
 
     def splits(self) -> dict[str, Tensor]:
         own = self.test_path is not None

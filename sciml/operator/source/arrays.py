@@ -11,7 +11,7 @@ from typing import Any, Literal, final
 
 import numpy as np
 
-from sciml.data.arrays import arrays
+from sciml.data.arrays import arrays, each
 from sciml.errors import ConfigError, UsageError
 from sciml.operator.source.array import View
 from sciml.operator.source.base import Recording, Source
@@ -67,17 +67,9 @@ class Arrays(Source):
             )
         if times is not None and "t" not in self.axes:
             raise ConfigError(f"source.times is {times}, but no axis of source.axes is t")
-        self.coordinates = self._each("coordinates", coordinates or None)
-        self.length = self._each("length", length)
-        self.periodic = self._each("periodic", periodic)
-
-    def _each(self, key: str, value: Any) -> tuple[Any, ...]:
-        """One entry a space axis."""
-        if not isinstance(value, (list, tuple)):
-            return (value,) * len(self.space)
-        if len(value) != len(self.space):
-            raise ConfigError(f"source.{key} has {len(value)} entries, not one for each of {', '.join(self.space)}")
-        return tuple(value)
+        self.coordinates = each("source.coordinates", coordinates or None, len(self.space))
+        self.length = each("source.length", length, len(self.space))
+        self.periodic = each("source.periodic", periodic, len(self.space))
 
     def read(self) -> Recording:
         names = [name for name in (self.states, self.coefficients, self.times, *self.coordinates) if name is not None]
