@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from sciml.grid import Column
-from sciml.render import MARKS, WARNING, above, below, fields, heading, number, orders
+from sciml.render import MARKS, WARNING, above, below, fields, grouped, heading, number, orders
 from sciml.verdict import Report, Result
 
 TEXT = 342.0  # points: the width of an article's text is 345
@@ -222,9 +222,7 @@ def _caption(report: Report, columns: Sequence[Column]) -> str:
     lone = f", {columns[0].name}" if len(columns) == 1 and len(table.columns) > 1 else ""
     parts = [f"{table.title}{lone}"]
     metrics = {column.name: f"{column.metric.heading}: {column.metric.definition}" for column in columns}
-    for text in dict.fromkeys(metrics.values()):
-        named = [name for name, other in metrics.items() if other == text]
-        parts.append(text if len(named) == len(metrics) else f"{', '.join(named)}: {text}")
+    parts += [f"{names}: {text}" if names else text for names, text in grouped(metrics)]
     sources = dict.fromkeys(
         str(result.cell.reported.source) for column in columns for result in report.of(column) if result.cell.reported
     )

@@ -153,9 +153,15 @@ def above(report: Report) -> Iterator[str]:
 
 def _by_column(what: str, said: Mapping[str, str]) -> Iterator[str]:
     """What is said of each column, a line each; once if it is the same for all."""
+    for columns, text in grouped(said):
+        yield f"{what}, {columns}: {text}" if columns else f"{what}: {text}"
+
+
+def grouped(said: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """Each text once, with the names of the columns that it is said of before it; no names if that is all of them."""
     for text in dict.fromkeys(said.values()):
         columns = [name for name, other in said.items() if other == text]
-        yield f"{what}: {text}" if len(columns) == len(said) else f"{what}, {', '.join(columns)}: {text}"
+        yield "" if len(columns) == len(said) else ", ".join(columns), text
 
 
 def _sources(table: Table) -> Iterator[str]:
