@@ -97,5 +97,5 @@ class LBFGS(QuasiNewton):
 
 
 def _solve(matrix: Tensor, right: Tensor, *, upper: bool) -> Tensor:
-    """x (m,) of a triangular system; the other triangle is not read."""
+    """Solution (m,) of a triangular system; the other triangle is not read."""
     return torch.linalg.solve_triangular(matrix, right[:, None], upper=upper)[:, 0]
