@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from sciml.errors import ConfigError
+from sciml.ranges import Momentum
 
 
 class Average(nn.Module):
@@ -25,15 +25,10 @@ class Average(nn.Module):
     Args:
         module: Whose parameters.
         decay: λ in [0, 1); 0 keeps none, and the weights themselves are what is tested.
-
-    Raises:
-        ConfigError: ``decay`` lies elsewhere.
     """
 
-    def __init__(self, module: nn.Module, decay: float, *, key: str) -> None:
+    def __init__(self, module: nn.Module, decay: Momentum) -> None:
         super().__init__()
-        if not 0 <= decay < 1:
-            raise ConfigError(f"{key} is {decay}; it must be at least 0 and below 1")
         self.decay = decay
         self._module = [module]  # in a list: it is no part of this one
         if decay:

@@ -1,8 +1,9 @@
 """Which numbers a parameter takes: types to annotate a constructor's parameters with.
 
 A config is held against them before anything is built, and the message names the key as the config
-has it: ``bad value for pinn.n_points: 0 is not a whole number of at least 1``. So a constructor need
-only refuse what depends on several of its parameters.
+has it: ``bad value for pinn.n_points: 0 is not a whole number of at least 1``. So a constructor does not
+repeat its annotations: it refuses what depends on several of its parameters, or on data. Who calls one
+from Python with a number outside the annotated range is told by nobody, as with any annotation.
 """
 
 from __future__ import annotations
@@ -43,8 +44,11 @@ class Range:
 
 
 Count = Annotated[int, Range(1)]
+Several = Annotated[int, Range(2)]
 Natural = Annotated[int, Range(0)]
 Positive = Annotated[float, Range(0, above=True)]
 NonNegative = Annotated[float, Range(0)]
 Fraction = Annotated[float, Range(0, 1)]
+PositiveFraction = Annotated[float, Range(0, 1, above=True)]
+ProperFraction = Annotated[float, Range(0, 1, above=True, below=True)]
 Momentum = Annotated[float, Range(0, 1, below=True)]

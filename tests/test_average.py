@@ -5,12 +5,11 @@ import torch
 from torch import nn
 
 from sciml.average import Average
-from sciml.errors import ConfigError
 
 
 def test_the_average_follows_every_step_and_is_applied_for_a_while() -> None:
     net = nn.Linear(1, 1, bias=False)
-    average = Average(net, 0.9, key="x.ema")
+    average = Average(net, 0.9)
     optimizer = torch.optim.SGD(net.parameters(), lr=1.0)
     average.follow(optimizer)
     start = expected = net.weight.item()
@@ -27,12 +26,10 @@ def test_the_average_follows_every_step_and_is_applied_for_a_while() -> None:
     assert net.weight.item() == pytest.approx(start + 3)
 
 
-def test_none_is_kept_for_zero_and_one_is_refused() -> None:
+def test_none_is_kept_for_zero() -> None:
     net = nn.Linear(1, 1)
-    average = Average(net, 0.0, key="x.ema")
+    average = Average(net, 0.0)
     assert not average.state_dict()
     weight = net.weight.detach().clone()
     with average.applied():
         assert torch.equal(net.weight, weight)
-    with pytest.raises(ConfigError, match=r"x\.ema is 1\.0"):
-        Average(net, 1.0, key="x.ema")

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from importlib.resources import files
 from typing import Any
 
+import pytest
 import yaml
 
 from sciml.cli.complete import configs
@@ -62,3 +63,57 @@ def test_a_range_says_what_it_holds() -> None:
     assert str(Range(0, 2, above=True, below=True)) == "above 0 and below 2"
     assert str(Range(1)) == "of at least 1"
     assert str(Range(high=3)) == "at most 3"
+
+
+# What no constructor refuses by itself. Where only a bound is at stake, the number lies just outside.
+REFUSED: dict[str, dict[str, Any]] = {
+    "sciml.conflict.momentum_config.MomentumConFIG": {"beta1": -0.1, "beta2": 1, "updates": 0},
+    "sciml.diffusion.dataset.phantoms.Phantoms": {"points": 1, "inner": -1, "n_val": 0},
+    "sciml.diffusion.dataset.simulated.Simulated": {"scale": 0.0, "n_val": 0, "seed": -1},
+    "sciml.diffusion.generation.Generation": {"samples": 1, "sets": 1, "points": 0},
+    "sciml.diffusion.guidance.gauss_newton.GaussNewton": {"values": [1], "iterations": 0},
+    "sciml.diffusion.levels.Karras": {"steps": 1, "sigma_min": 0},
+    "sciml.diffusion.likelihood.Likelihood": {"probes": 0, "exact_up_to": -1},
+    "sciml.diffusion.measurement.blur.Blur": {"kernel": "disc", "width": 0.0, "boundary": "open", "noise_std": 0},
+    "sciml.diffusion.measurement.fourier.Fourier": {"pattern": "radial", "acceleration": 0.9, "centre": 1.1},
+    "sciml.diffusion.measurement.points.Points": {"noise_std": 0.0, "sensors": 0},
+    "sciml.diffusion.measurement.radon.Radon": {"reach": 0.0, "views": 0},
+    "sciml.diffusion.module.Inverse": {"samples": 0, "problems": 0},
+    "sciml.diffusion.noise.exponential.Exponential": {"length": 1.1, "nugget": 0},
+    "sciml.diffusion.preconditioner.edm.EDM": {"sigma_data": 0.0},
+    "sciml.diffusion.preconditioner.gaussian.GaussianPreconditioner": {"rank": -1, "p_std": 0},
+    "sciml.diffusion.preconditioner.score.ScoreNetwork": {"predicts": "velocity", "condition": "sigma"},
+    "sciml.diffusion.prior.diffusers.Diffusers": {"rank": -1, "timesteps": "some"},
+    "sciml.diffusion.prior.learned.Learned": {"rank": -1, "fields": 1, "covariance": "jacobian"},
+    "sciml.diffusion.prior.moments.Moments": {"examples": 1},
+    "sciml.diffusion.prior.source_solution.SourceSolution": {"scale": [1.0, 0.0]},
+    "sciml.diffusion.residual.darcy.Darcy": {"average": "mean", "scale": [1.0], "offset": [0.0]},
+    "sciml.diffusion.residual.helmholtz.Helmholtz": {"scale": [1.0, 0.0]},
+    "sciml.diffusion.sampler.ddim.DDIM": {"eta": 1.1},
+    "sciml.diffusion.sampler.euler_maruyama.EulerMaruyama": {"steps": 1},
+    "sciml.diffusion.sampler.flow.Flow": {"steps": 1, "order": 3},
+    "sciml.diffusion.sampler.ode.ODE": {"rtol": 0.0, "atol": 0},
+    "sciml.diffusion.sampler.predictor_corrector.PredictorCorrector": {"steps": 1, "corrections": -1, "snr": 0.0},
+    "sciml.diffusion.score.psnr.PSNR": {"data_range": 0.0},
+    "sciml.diffusion.sde.ve.VE": {"sigma_min": 0, "t_min": 1.0},
+    "sciml.diffusion.sde.vp.VP": {"beta_min": 0, "t_min": 1.0},
+    "sciml.diffusion.solution.darcy.Darcy": {"low": 0.0, "average": "geometric"},
+    "sciml.diffusion.solution.navier_stokes.NavierStokes": {"time": 0.0, "forcing": "wind"},
+    "sciml.diffusion.solver.daps.DAPS": {"ode_steps": 0},
+    "sciml.diffusion.solver.dds.DDS": {"gamma": 0, "krylov": 0, "eta": 1.1},
+    "sciml.diffusion.solver.diffpir.DiffPIR": {"weight": 0, "zeta": 1.1},
+    "sciml.diffusion.solver.diffusionpde.DiffusionPDE": {"late": 1.1},
+    "sciml.diffusion.solver.filtered_backprojection.FilteredBackprojection": {"cutoff": 1.1},
+    "sciml.diffusion.solver.fundps.FunDPS": {"fading": 0},
+    "sciml.diffusion.solver.lmmse.LMMSE": {"pairs": 1},
+    "sciml.diffusion.solver.mcg.MCG": {"damping": -0.1},
+    "sciml.diffusion.solver.song2022.Song2022": {"weight": 1.1, "damping": -0.1},
+    "sciml.diffusion.solver.total_variation.TotalVariation": {"weight": 0.0, "steps": 0, "ratio": 0},
+    "sciml.diffusion.training.Denoising": {"tested_at": [0.0], "ema": 1.0},
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_a_constructor_does_not_refuse_its_annotations_do(name: str) -> None:
+    hints = hints_of(target(name))
+    assert {key: value for key, value in REFUSED[name].items() if fits(value, hints[key])} == {}

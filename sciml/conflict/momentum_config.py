@@ -26,7 +26,6 @@ from torch import Tensor, nn
 from sciml.conflict.base import Direction
 from sciml.conflict.config import conflict_free
 from sciml.conflict.groups import Groups
-from sciml.errors import ConfigError
 from sciml.ranges import Count, Momentum, NonNegative
 
 
@@ -39,9 +38,6 @@ class MomentumConFIG(Direction):
         eps: ε.
         updates: Momenta that a step renews, one after the other in turn.
         groups: See :class:`~sciml.conflict.base.Direction`.
-
-    Raises:
-        ConfigError: A decay outside [0, 1), or ``updates`` below 1.
     """
 
     momenta: Tensor
@@ -60,11 +56,6 @@ class MomentumConFIG(Direction):
         groups: Groups | None = None,
     ) -> None:
         super().__init__(groups=groups)
-        for key, beta in (("beta1", beta1), ("beta2", beta2)):
-            if not 0 <= beta < 1:
-                raise ConfigError(f"weighting.{key} is {beta:g}; it must be at least 0 and below 1")
-        if updates < 1:
-            raise ConfigError(f"weighting.updates is {updates}; it must be at least 1")
         self.beta1, self.beta2, self.eps, self.updates = beta1, beta2, eps, updates
 
     def prepare(self, names: Sequence[str], parameters: Sequence[nn.Parameter]) -> None:

@@ -19,12 +19,12 @@ class Batches:
         generator: Where the permutations come from; belongs to this object alone.
 
     Raises:
-        ConfigError: ``batch_size`` is not between 1 and ``n``.
+        ConfigError: ``batch_size`` is above ``n``.
     """
 
     def __init__(self, n: int, batch_size: int, generator: Generator) -> None:
-        if not 1 <= batch_size <= n:
-            raise ConfigError(f"batch_size {batch_size} must be between 1 and the number of training examples, {n}")
+        if batch_size > n:
+            raise ConfigError(f"batch_size is {batch_size}; there are only {n} training examples")
         self.n, self.batch_size, self.generator = n, batch_size, generator
         self._start_epoch()
 

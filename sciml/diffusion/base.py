@@ -21,7 +21,9 @@ import torch
 from torch import Generator, Tensor, nn
 
 from sciml.data.stream import normal
+from sciml.diffusion.units import Units
 from sciml.linalg.covariance import Covariance
+from sciml.ranges import Positive
 
 if TYPE_CHECKING:
     from sciml.diffusion.coloured import Noise
@@ -65,6 +67,8 @@ class Prior(nn.Module, ABC):
         evaluations: Calls of :meth:`posterior` so far, each for a whole batch.
         backwards: How many of them a gradient was taken through, as solvers report.
         noise: The law of the noise in its noisy versions, where that is not white.
+        units: Of its fields, where those of the data that it was learned from are others.
+        names: Of the channels, where it knows them.
     """
 
     axes: ClassVar[int | None] = None
@@ -73,6 +77,8 @@ class Prior(nn.Module, ABC):
     has_covariance: bool = False
     needs_run: ClassVar[bool] = False
     needs_files: ClassVar[bool] = False
+    units: Units = Units()
+    names: tuple[str, ...] = ()
 
     def __init__(self) -> None:
         super().__init__()
@@ -136,11 +142,13 @@ class Dataset(ABC):
         shape: Of one field, ``(*grid, channels)``.
         names: Of the channels.
         periodic: Of each axis of the grid.
+        units: Of the fields, where those of its files are others.
     """
 
     shape: tuple[int, ...]
     names: tuple[str, ...]
     periodic: tuple[bool, ...]
+    units: Units = Units()
 
     @abstractmethod
     def splits(self) -> dict[str, Tensor]:
@@ -155,15 +163,15 @@ class Measurement(nn.Module, ABC):
 
     Attributes:
         axes: Of the grids of its fields; None for any number.
+        needs_files: It is made of files of the user's own, which its parameter ``path`` names.
         calls: Applications of A and of its adjoint so far, each for a whole batch.
     """
 
     axes: ClassVar[int | None] = None
+    needs_files: ClassVar[bool] = False
 
-    def __init__(self, *, noise_std: float) -> None:
+    def __init__(self, *, noise_std: Positive) -> None:
         super().__init__()
-        if noise_std <= 0:
-            raise ValueError(f"noise_std must be positive, not {noise_std}")
         self.noise_std = noise_std
         self.calls = 0
 

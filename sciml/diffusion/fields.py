@@ -10,6 +10,7 @@ from torch import Generator, Tensor, nn
 from sciml.diffusion.base import Dataset
 from sciml.diffusion.gaussian_fit import GaussianFit
 from sciml.errors import ConfigError
+from sciml.ranges import Natural
 
 
 @final
@@ -22,17 +23,15 @@ class Fields(nn.Module):
         rank: Principal components of the fit, at least 0.
 
     Raises:
-        ConfigError: The dataset has fields of another shape, or the rank is negative.
+        ConfigError: The dataset has fields of another shape.
     """
 
-    def __init__(self, dataset: Dataset, shape: tuple[int, ...], *, rank: int) -> None:
+    def __init__(self, dataset: Dataset, shape: tuple[int, ...], *, rank: Natural) -> None:
         super().__init__()
         if tuple(shape) != tuple(dataset.shape):
             raise ConfigError(
                 f"diffusion.shape is {list(shape)}; the fields of the prior's dataset are {list(dataset.shape)}"
             )
-        if rank < 0:
-            raise ConfigError(f"diffusion.prior.rank is {rank}; it must be at least 0, or null")
         self.dataset, self.rank = dataset, rank
         self.fit: GaussianFit | None = None
         self._splits: dict[str, Tensor] = {}

@@ -14,7 +14,7 @@ from sciml.diffusion.calibration import sliced_wasserstein
 from sciml.diffusion.coloured import White
 from sciml.diffusion.likelihood import Likelihood
 from sciml.errors import ConfigError
-from sciml.ranges import Count
+from sciml.ranges import Count, Several
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -51,9 +51,6 @@ class Generation(LightningModule):
         sets: Of the reference, beside the first.
         points: At which densities are compared.
         batch_size: Fields in one call of the sampler.
-
-    Raises:
-        ConfigError: A number is out of its range.
     """
 
     def __init__(
@@ -64,17 +61,12 @@ class Generation(LightningModule):
         sampler: Sampler,
         likelihood: Likelihood | None = None,
         reference: Prior | None = None,
-        samples: Count = 4096,
-        sets: Count = 16,
+        samples: Several = 4096,
+        sets: Several = 16,
         points: Count = 256,
         batch_size: Count = 4096,
     ) -> None:
         super().__init__()
-        if samples < 2 or sets < 2 or points < 1 or batch_size < 1:
-            raise ConfigError(
-                "generation needs samples >= 2, sets >= 2, points >= 1 and batch_size >= 1, not"
-                f" {samples}, {sets}, {points} and {batch_size}"
-            )
         self.shape, self.prior, self.sampler, self.likelihood = tuple(shape), prior, sampler, likelihood
         self.reference = prior if reference is None else reference
         self.samples, self.sets, self.points, self.batch_size = samples, sets, points, batch_size

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from sciml.diffusion.base import Measurement
 from sciml.errors import ConfigError, RunError
+from sciml.ranges import Positive
 
 
 class Residual(ABC):
@@ -24,17 +25,9 @@ class Residual(ABC):
     Args:
         scale: Of a and of u.
         offset: Of a and of u.
-
-    Raises:
-        ConfigError: There are not two of each, or a scale is not positive.
     """
 
-    def __init__(self, *, scale: Sequence[float], offset: Sequence[float] = (0.0, 0.0)) -> None:
-        if len(scale) != 2 or len(offset) != 2 or min(scale) <= 0:
-            raise ConfigError(
-                f"residual needs two positive scales and two offsets, of a and of u, not {list(scale)} and"
-                f" {list(offset)}"
-            )
+    def __init__(self, *, scale: tuple[Positive, Positive], offset: tuple[float, float] = (0.0, 0.0)) -> None:
         self.scale, self.offset = tuple(scale), tuple(offset)
 
     @final

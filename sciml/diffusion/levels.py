@@ -15,7 +15,7 @@ import torch
 
 from sciml.diffusion.base import Sampler
 from sciml.errors import ConfigError
-from sciml.ranges import Count, Positive
+from sciml.ranges import Positive, Several
 
 
 class Levels(ABC):
@@ -27,14 +27,12 @@ class Levels(ABC):
         sigma_max: First noise level; far above the standard deviation of the data.
 
     Raises:
-        ConfigError: There are fewer than two steps, or ``sigma_min`` is not between 0 and ``sigma_max``.
+        ConfigError: ``sigma_min`` is not below ``sigma_max``.
     """
 
-    def __init__(self, *, steps: int, sigma_min: float, sigma_max: float) -> None:
-        if steps < 2 or not 0 < sigma_min < sigma_max:
-            raise ConfigError(
-                f"noise levels need steps >= 2 and 0 < sigma_min < sigma_max, not {steps}, {sigma_min}, {sigma_max}"
-            )
+    def __init__(self, *, steps: Several, sigma_min: Positive, sigma_max: Positive) -> None:
+        if sigma_min >= sigma_max:
+            raise ConfigError(f"levels.sigma_min is {sigma_min}; it must be below sigma_max, {sigma_max}")
         self.steps, self.sigma_min, self.sigma_max = steps, sigma_min, sigma_max
 
     @final
@@ -58,7 +56,7 @@ class Karras(Levels):
     """
 
     def __init__(
-        self, *, steps: Count, sigma_min: Positive = 0.002, sigma_max: Positive = 80.0, rho: Positive = 7.0
+        self, *, steps: Several, sigma_min: Positive = 0.002, sigma_max: Positive = 80.0, rho: Positive = 7.0
     ) -> None:
         super().__init__(steps=steps, sigma_min=sigma_min, sigma_max=sigma_max)
         self.rho = rho
@@ -78,7 +76,7 @@ class Geometric(Levels):
         rest: As in :class:`Levels`.
     """
 
-    def __init__(self, *, steps: Count, sigma_min: Positive = 0.01, sigma_max: Positive = 50.0) -> None:
+    def __init__(self, *, steps: Several, sigma_min: Positive = 0.01, sigma_max: Positive = 50.0) -> None:
         super().__init__(steps=steps, sigma_min=sigma_min, sigma_max=sigma_max)
 
     def between(self, top: float, bottom: float, n: int) -> list[float]:

@@ -24,7 +24,6 @@ from sciml.diffusion.adaptive import State, check, integrate
 from sciml.diffusion.base import Prior
 from sciml.diffusion.coloured import White
 from sciml.diffusion.process import SDE
-from sciml.errors import ConfigError
 from sciml.ranges import Count, Natural, Positive
 
 
@@ -41,7 +40,7 @@ class Likelihood:
 
     Raises:
         UsageError: torchdiffeq is not installed.
-        ConfigError: There is no such method, or a number is out of its range.
+        ConfigError: There is no such method.
     """
 
     def __init__(
@@ -55,12 +54,7 @@ class Likelihood:
         atol: Positive = 1e-5,
         batch_size: Count = 512,
     ) -> None:
-        check(method, rtol, atol)
-        if exact_up_to < 0 or probes < 1 or batch_size < 1:
-            raise ConfigError(
-                f"likelihood needs exact_up_to >= 0, probes >= 1 and batch_size >= 1, not {exact_up_to}, {probes} and"
-                f" {batch_size}"
-            )
+        check(method)
         self.sde, self.exact_up_to, self.probes = sde, exact_up_to, probes
         self.method, self.rtol, self.atol, self.batch_size = method, rtol, atol, batch_size
 

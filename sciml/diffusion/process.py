@@ -29,7 +29,7 @@ from torch import Tensor
 
 from sciml.diffusion.base import Prior
 from sciml.errors import ConfigError
-from sciml.ranges import Positive
+from sciml.ranges import Positive, ProperFraction
 
 
 class SDE(ABC):
@@ -38,14 +38,9 @@ class SDE(ABC):
     Args:
         prior_std: Standard deviation of the normal distribution that stands for the law at time 1.
         t_min: Where integrations end instead of at time 0, at which a score may not exist.
-
-    Raises:
-        ConfigError: ``t_min`` is not between 0 and 1.
     """
 
-    def __init__(self, *, prior_std: float, t_min: float) -> None:
-        if not 0 < t_min < 1:
-            raise ConfigError(f"sde.t_min is {t_min}; it must lie between 0 and 1")
+    def __init__(self, *, prior_std: Positive, t_min: ProperFraction) -> None:
         self.prior_std, self.t_min = prior_std, t_min
 
     @abstractmethod
@@ -123,13 +118,13 @@ class LinearBeta(SDE, ABC):
         t_min: As in :class:`SDE`; as in the code of Song et al.
 
     Raises:
-        ConfigError: The rate is not positive or does not grow.
+        ConfigError: The rate does not grow.
     """
 
-    def __init__(self, *, beta_min: Positive = 0.1, beta_max: Positive = 20.0, t_min: Positive = 1e-3) -> None:
+    def __init__(self, *, beta_min: Positive = 0.1, beta_max: Positive = 20.0, t_min: ProperFraction = 1e-3) -> None:
         super().__init__(prior_std=1.0, t_min=t_min)
-        if not 0 < beta_min < beta_max:
-            raise ConfigError(f"sde needs 0 < beta_min < beta_max, not {beta_min} and {beta_max}")
+        if beta_min >= beta_max:
+            raise ConfigError(f"sde.beta_min is {beta_min}; it must be below beta_max, {beta_max}")
         self.first, self.growth = beta_min, beta_max - beta_min
 
     @final

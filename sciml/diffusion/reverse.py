@@ -12,8 +12,7 @@ from torch import Generator, Tensor
 from sciml.data.stream import normal
 from sciml.diffusion.base import Prior, Sampler, start
 from sciml.diffusion.process import SDE, times
-from sciml.errors import ConfigError
-from sciml.ranges import Count
+from sciml.ranges import Several
 
 
 class Reverse(Sampler, ABC):
@@ -27,12 +26,10 @@ class Reverse(Sampler, ABC):
         steps: Number of steps N.
 
     Raises:
-        ConfigError: There are fewer than two steps, or the process has no such step.
+        ConfigError: The process has no such step.
     """
 
-    def __init__(self, *, sde: SDE, steps: Count) -> None:
-        if steps < 2:
-            raise ConfigError(f"sampler.steps is {steps}; it must be at least 2")
+    def __init__(self, *, sde: SDE, steps: Several) -> None:
         self.sde, self.sigma_max = sde, sde.sigma(1.0)
         self._steps = [(t, following, *self.kernel(following, t)) for t, following in pairwise(times(sde, steps))]
 

@@ -27,7 +27,7 @@ from sciml.diffusion.gaussian_fit import GaussianFit
 from sciml.diffusion.preconditioner.base import Preconditioner
 from sciml.errors import ConfigError
 from sciml.parallel import check_network, check_rows, ranks
-from sciml.ranges import Count, Momentum, NonNegative
+from sciml.ranges import Count, Momentum, Positive
 from sciml.trained import Trained, check_slots
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ class Denoising(Trained):
         dihedral: bool = False,
         ema: Momentum = 0.999,
         batch_size: Count = 64,
-        tested_at: Sequence[NonNegative] = (0.1, 1.0, 10.0),
+        tested_at: Sequence[Positive] = (0.1, 1.0, 10.0),
         log_every: Count = 50,
         val_every: Count = 250,
     ) -> None:
@@ -86,12 +86,12 @@ class Denoising(Trained):
         grid = dataset.shape[:-1]
         if dihedral and (len(grid) != 2 or grid[0] != grid[1] or dataset.periodic[0] != dataset.periodic[1]):
             raise ConfigError(f"diffusion.dihedral needs a square grid with two alike axes; the dataset has {grid}")
-        if not tested_at or min(tested_at) <= 0:
-            raise ConfigError(f"diffusion.tested_at is {list(tested_at)}; it must be one or more positive noise levels")
+        if not tested_at:
+            raise ConfigError("diffusion.tested_at is empty; it must be one or more noise levels")
         self.dataset, self.sampler = dataset, sampler
         self.dihedral, self.batch_size, self.tested_at = dihedral, batch_size, tuple(tested_at)
         self.preconditioner, self.denoiser = preconditioner, preconditioner.denoiser(network, dataset.shape)
-        self.average = Average(self.denoiser, ema, key="diffusion.ema")
+        self.average = Average(self.denoiser, ema)
         self.evaluations = 0  # fields that training sent through the network
         self.draws = Draws("denoising", "levels", "noise", "symmetry")
         self._splits: dict[str, Tensor] = {}

@@ -16,7 +16,7 @@ iterations are needed. Solutions are float64, the preconditioner float32.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
@@ -25,6 +25,7 @@ from sciml.equation.five_point import Cycle, FivePoint
 from sciml.errors import RunError
 from sciml.linalg.lock_step import conjugate_gradients
 
+FaceMean = Literal["arithmetic", "harmonic"]
 _TOGETHER = 2**17  # unknowns in lock step on a CPU: what stays in its cache
 
 
@@ -52,7 +53,7 @@ class Darcy:
         ValueError: Another mean.
     """
 
-    def __init__(self, *, average: str = "arithmetic") -> None:
+    def __init__(self, *, average: FaceMean = "arithmetic") -> None:
         if average not in ("arithmetic", "harmonic"):
             raise ValueError(f"average is '{average}'; it must be 'arithmetic' or 'harmonic'")
         self.average = average

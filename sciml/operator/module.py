@@ -77,7 +77,7 @@ class Operator(Trained):
         self.dataset, self.rollout, self.loss = dataset, rollout, loss(dataset.periodic)
         self.augmentation = augmentation and augmentation(dataset.periodic)
         self.stepper = stepper(network, dataset, normalizer, positions=positions)
-        self.average = Average(self.stepper, ema, key="operator.ema")
+        self.average = Average(self.stepper, ema)
         self.batch_size = batch_size
         self.evaluations = 0  # fields that training sent through the network
         self._evaluated = torch.zeros((), dtype=torch.float64)  # by all ranks, not yet counted

@@ -8,7 +8,6 @@ from torch import Tensor, nn
 
 from sciml.conflict.config import conflict_free
 from sciml.conflict.momentum_config import MomentumConFIG
-from sciml.errors import ConfigError
 
 NAMES = ("a", "b", "c")
 P = 12
@@ -67,8 +66,3 @@ def test_what_it_remembers_is_saved() -> None:
     other.load_state_dict(one.state_dict())
     (name,) = one.due(5, NAMES)
     assert torch.equal(one({name: gradient(5, name)}), other({name: gradient(5, name)}))
-
-
-def test_a_decay_of_one() -> None:
-    with pytest.raises(ConfigError, match="beta2 is 1; it must be at least 0 and below 1"):
-        MomentumConFIG(beta2=1.0)

@@ -37,7 +37,6 @@ def test_the_state_is_plain_data(tmp_path) -> None:
     assert torch.load(tmp_path / "state", weights_only=True)["position"] == 0
 
 
-@pytest.mark.parametrize("batch_size", [0, 5])
-def test_an_impossible_batch_size_is_refused(batch_size: int) -> None:
-    with pytest.raises(ConfigError, match="batch_size"):
-        Batches(4, batch_size, generator())
+def test_a_batch_of_more_examples_than_there_are_is_refused() -> None:
+    with pytest.raises(ConfigError, match="batch_size is 5; there are only 4"):
+        Batches(4, 5, generator())

@@ -26,7 +26,6 @@ from sciml.diffusion.solver.dps import DPS
 from sciml.diffusion.solver.guided import Guided
 from sciml.diffusion.solver.lmmse import LMMSE
 from sciml.diffusion.solver.unconditional import Unconditional
-from sciml.errors import ConfigError
 
 SHAPE = (4, 5, 2)
 NOISE = Exponential(shape=SHAPE, length=0.3, nugget=0.1)
@@ -78,8 +77,6 @@ def test_channels_of_the_noise_are_alike_and_independent() -> None:
     dense = NOISE.covariance().dense(torch.zeros(SHAPE, dtype=torch.float64)).reshape(20, 2, 20, 2)
     torch.testing.assert_close(dense[:, 0, :, 0], dense[:, 1, :, 1])
     assert dense[:, 0, :, 1].abs().max() == 0
-    with pytest.raises(ConfigError, match="nugget > 0"):
-        Exponential(shape=SHAPE, nugget=0.0)
 
 
 def test_denoising_under_coloured_noise_is_that_of_the_joint_normal_law() -> None:

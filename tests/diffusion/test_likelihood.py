@@ -70,8 +70,6 @@ def test_batches_and_noise_with_a_covariance_change_nothing() -> None:
         assert error(found, prior, x) < 1e-2
 
 
-def test_senseless_parameters_are_refused() -> None:
-    with pytest.raises(ConfigError, match="probes >= 1"):
-        Likelihood(sde=VP(), probes=0)
+def test_an_unknown_method_is_refused() -> None:
     with pytest.raises(ConfigError, match="dopri5"):
         Likelihood(sde=VP(), method="rk4")

@@ -124,10 +124,8 @@ def test_examples_are_turned_as_the_square_allows_and_only_if_asked() -> None:
         (Squares((4, 6)), {"dihedral": True}, "dihedral needs a square grid"),
         (Squares(periodic=(True, False)), {"dihedral": True}, "two alike axes"),
         (Squares(), {"tested_at": []}, "diffusion.tested_at"),
-        (Squares(), {"tested_at": [0.0]}, "positive noise levels"),
         (Squares(), {"network": lambda n, m: nn.Linear(n, m)}, "must take a condition"),
         (Squares(), {"network": None}, "diffusion.network is null"),
-        (Squares(), {"ema": 1.0}, "diffusion.ema is 1.0"),
     ],
 )
 def test_what_cannot_be_is_said(dataset: Dataset, parameters: dict[str, Any], message: str) -> None:

@@ -17,7 +17,8 @@ from torch import Tensor
 from sciml.data.arrays import arrays, each
 from sciml.data.stream import stream
 from sciml.diffusion.base import Dataset
-from sciml.diffusion.dataset.sizes import check_memory, sizes
+from sciml.diffusion.dataset.room import check_memory
+from sciml.diffusion.units import Units
 from sciml.errors import ConfigError, RunError, UsageError
 from sciml.ranges import Count, Natural, Positive
 
@@ -62,7 +63,7 @@ class Arrays(Dataset):
         limit: Positive = 4.0,
     ) -> None:
         self.path, self.fields, self.channel_axis, self.seed = Path(path), tuple(fields), channel_axis, seed
-        self.counts = sizes(n_train=n_train, n_val=n_val, n_test=n_test)
+        self.counts = {"train": n_train, "val": n_val, "test": n_test}
         if not self.fields:
             raise ConfigError("dataset.fields is empty; it names the arrays of the file")
         found, close = arrays(self.path, self.fields)
@@ -79,6 +80,7 @@ class Arrays(Dataset):
         self.periodic = each("dataset.periodic", periodic, len(grid))
         self.scale = torch.tensor(each("dataset.scale", scale, self.shape[-1]), dtype=torch.float64)
         self.offset = torch.tensor(each("dataset.offset", offset, self.shape[-1]), dtype=torch.float64)
+        self.units = Units(self.scale.tolist(), self.offset.tolist())
         self._check_counts(limit)
 
     def _check_counts(self, limit: float) -> None:

@@ -35,7 +35,7 @@ from torch import Tensor
 from sciml.data import mat
 from sciml.data.arrays import npy
 from sciml.diffusion.base import Dataset
-from sciml.diffusion.dataset.sizes import check_memory, sizes
+from sciml.diffusion.dataset.room import check_memory
 from sciml.errors import ConfigError, RunError, UsageError
 from sciml.ranges import Count, Positive
 
@@ -130,7 +130,7 @@ class DiffusionPDE(Dataset):
         limit: GiB that the fields may take, and that may be read at once of a file.
 
     Raises:
-        ConfigError: There is no such problem, a number is too small, or the fields would take more than the limit.
+        ConfigError: There is no such problem, or the fields would take more than the limit.
         UsageError: A file is missing, cut off or not of this layout; the line names it, the variable and the shape.
     """
 
@@ -147,7 +147,7 @@ class DiffusionPDE(Dataset):
     ) -> None:
         if problem not in LAYOUTS:
             raise ConfigError(f"dataset.problem is '{problem}'; it must be one of {', '.join(LAYOUTS)}")
-        self.counts = sizes(n_train=n_train, n_val=n_val, n_test=n_test)
+        self.counts = {"train": n_train, "val": n_val, "test": n_test}
         self.layout, self.limit = LAYOUTS[problem], limit
         self.path, self.test_path = Path(path), Path(test_path) if test_path else None
         self.names, self.periodic = self.layout.names, self.layout.periodic

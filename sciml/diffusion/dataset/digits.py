@@ -30,7 +30,7 @@ class Digits(Dataset):
 
     Raises:
         UsageError: The package that carries the data is not installed.
-        ConfigError: A number is below 1, or nothing is left to train on.
+        ConfigError: Nothing is left to train on.
     """
 
     shape = (8, 8, 1)
@@ -40,10 +40,10 @@ class Digits(Dataset):
     def __init__(self, *, n_val: Count = 200, n_test: Count = 400, seed: Natural = 0) -> None:
         rows = (2 * digits()[0] - 1).float().reshape(-1, 8, 8)  # from the top
         self._fields = rows.flip(1).transpose(1, 2)[..., None].contiguous()
-        if n_val < 1 or n_test < 1 or n_val + n_test >= len(self._fields):
+        if n_val + n_test >= len(self._fields):
             raise ConfigError(
-                f"dataset digits has {len(self._fields)} images; n_val and n_test must be at least 1 and leave some of"
-                f" them, not {n_val} and {n_test}"
+                f"dataset digits has {len(self._fields)} images; n_val and n_test must leave some, not {n_val} and"
+                f" {n_test}"
             )
         order = torch.randperm(len(self._fields), generator=stream("digits/splits", seed))
         self._index = dict(zip(("test", "val", "train"), order.tensor_split([n_test, n_test + n_val]), strict=True))

@@ -8,7 +8,6 @@ from torch import Tensor
 
 from sciml.data.stream import stream
 from sciml.diffusion.base import Dataset, Prior
-from sciml.diffusion.dataset.sizes import sizes
 from sciml.ranges import Count, Natural
 
 
@@ -30,7 +29,7 @@ class Drawn(Dataset):
     def __init__(
         self, *, prior: Prior, n_train: Count = 2000, n_val: Count = 200, n_test: Count = 200, seed: Natural = 0
     ) -> None:
-        self.counts = sizes(n_train=n_train, n_val=n_val, n_test=n_test)
+        self.counts = {"train": n_train, "val": n_val, "test": n_test}
         self.prior, self.seed = prior, seed
         self.shape = tuple(prior.sample(1, stream("drawn/shape", 0)).shape[1:])
         self.names = tuple(f"x{i}" for i in range(self.shape[-1])) if self.shape[-1] > 1 else ("x",)

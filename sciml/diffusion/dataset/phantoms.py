@@ -19,9 +19,7 @@ from torch import Generator, Tensor
 from sciml.data.ellipses import Ellipses, pixels
 from sciml.data.stream import stream
 from sciml.diffusion.base import Dataset
-from sciml.diffusion.dataset.sizes import sizes
-from sciml.errors import ConfigError
-from sciml.ranges import Count, Natural
+from sciml.ranges import Count, Natural, Several
 
 _CHUNK = 64  # phantoms drawn at once
 
@@ -37,9 +35,6 @@ class Phantoms(Dataset):
         n_val: Number to choose settings with.
         n_test: Number to judge with.
         seed: Of all of them.
-
-    Raises:
-        ConfigError: A number is too small.
     """
 
     names = ("density",)
@@ -48,17 +43,14 @@ class Phantoms(Dataset):
     def __init__(
         self,
         *,
-        points: Count = 64,
+        points: Several = 64,
         inner: Natural = 8,
         n_train: Count = 4000,
         n_val: Count = 200,
         n_test: Count = 200,
         seed: Natural = 0,
     ) -> None:
-        for name, value, least in (("points", points, 2), ("inner", inner, 0)):
-            if value < least:
-                raise ConfigError(f"dataset.{name} is {value}; it must be at least {least}")
-        self.counts = sizes(n_train=n_train, n_val=n_val, n_test=n_test)
+        self.counts = {"train": n_train, "val": n_val, "test": n_test}
         self.shape = (points, points, 1)
         self.points, self.inner, self.seed = points, inner, seed
 

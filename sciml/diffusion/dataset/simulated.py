@@ -16,8 +16,6 @@ from torch import Tensor
 
 from sciml.data.hdf5 import opened
 from sciml.diffusion.base import Dataset
-from sciml.diffusion.dataset.sizes import sizes
-from sciml.errors import ConfigError
 from sciml.ranges import Count, Natural, Positive
 from sciml.simulation.base import Simulation
 from sciml.simulation.ready import ready
@@ -36,7 +34,7 @@ class Simulated(Dataset):
         seed: Of the samples; not the run's seed, so that all runs of a table share them.
 
     Raises:
-        ConfigError: A number is out of its range, or the simulation is of another kind.
+        ConfigError: The simulation is of another kind.
     """
 
     def __init__(
@@ -49,11 +47,7 @@ class Simulated(Dataset):
         n_test: Count = 200,
         seed: Natural = 0,
     ) -> None:
-        self.counts = sizes(n_train=n_train, n_val=n_val, n_test=n_test)
-        if seed < 0:
-            raise ConfigError(f"dataset.seed is {seed}; it must not be negative")
-        if scale <= 0:
-            raise ConfigError(f"dataset.scale is {scale}; it must be positive")
+        self.counts = {"train": n_train, "val": n_val, "test": n_test}
         self.simulation, self.scale, self.seed = simulation, scale, seed
         self.check()
         grid = [len(axis) for name, axis in simulation.coordinates().items() if name[0] in "xyz"]

@@ -25,7 +25,6 @@ can be, and takes no backward pass, which that of a network (``prior.covariance:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import final
 
 import torch
@@ -51,14 +50,12 @@ class GaussNewton(Guidance):
         iterations: Gauss-Newton steps K at each noise level.
 
     Raises:
-        ConfigError: ``values`` are not two rising numbers, or ``iterations`` is below 1.
+        ConfigError: ``values`` do not rise.
     """
 
-    def __init__(self, *, solution: Solution, values: Sequence[float] | None = None, iterations: Count = 1) -> None:
-        if values is not None and (len(values) != 2 or values[0] >= values[1]):
-            raise ConfigError(f"guidance.values are {list(values)}; they must be two, the lower one first, or null")
-        if iterations < 1:
-            raise ConfigError(f"guidance.iterations is {iterations}; it must be at least 1")
+    def __init__(self, *, solution: Solution, values: tuple[float, float] | None = None, iterations: Count = 1) -> None:
+        if values is not None and values[0] >= values[1]:
+            raise ConfigError(f"guidance.values are {list(values)}; the lower one must come first")
         self.solution, self.values, self.iterations = solution, values, iterations
         if values is None:
             self.claims = frozenset({"mean", "covariance"})  # what is normal is linear, too

@@ -20,7 +20,6 @@ from torch import Tensor
 
 from sciml.diffusion.base import Denoiser, Guidance, Measurement, Prior
 from sciml.diffusion.linear import LeastSquares, linear
-from sciml.errors import ConfigError
 from sciml.ranges import Positive
 
 
@@ -30,14 +29,9 @@ class PiGDM(Guidance):
 
     Args:
         scale: Standard deviation of the data.
-
-    Raises:
-        ConfigError: It is not positive.
     """
 
     def __init__(self, *, scale: Positive = 1.0) -> None:
-        if scale <= 0:
-            raise ConfigError(f"guidance.scale is {scale}; it must be positive")
         self.scale = scale
 
     def __call__(self, prior: Prior, measurement: Measurement, y: Tensor) -> Denoiser:

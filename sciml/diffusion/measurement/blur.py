@@ -12,7 +12,7 @@ points a side that is as fast as a Fourier transform.
 from __future__ import annotations
 
 import math
-from typing import final
+from typing import Literal, final
 
 import torch
 from torch import Tensor
@@ -20,7 +20,7 @@ from torch import Tensor
 from sciml.diffusion.base import LinearMeasurement
 from sciml.errors import ConfigError
 from sciml.linalg.spectral_covariance import transform
-from sciml.ranges import Count, NonNegative, Positive
+from sciml.ranges import Count, Positive
 
 
 @final
@@ -35,15 +35,19 @@ class Blur(LinearMeasurement):
         noise_std: Standard deviation of the noise.
 
     Raises:
-        ConfigError: An unknown name, or a width that is not positive or, for a box, no odd number.
+        ConfigError: The width of a box is no odd number.
     """
 
     def __init__(
-        self, *, shape: tuple[Count, ...], kernel: str, width: Positive, boundary: str, noise_std: NonNegative
+        self,
+        *,
+        shape: tuple[Count, ...],
+        kernel: Literal["gaussian", "box"],
+        width: Positive,
+        boundary: Literal["periodic", "reflect", "zero"],
+        noise_std: Positive,
     ) -> None:
         super().__init__(noise_std=noise_std)
-        if boundary not in ("periodic", "reflect", "zero"):
-            raise ConfigError(f"measurement.boundary is '{boundary}'; it must be periodic, reflect or zero")
         self.shape = tuple(shape)
         weights = _weights(kernel, width)
         for axis, n in enumerate(self.shape[:-1]):
@@ -62,15 +66,13 @@ class Blur(LinearMeasurement):
 
 def _weights(kernel: str, width: float) -> Tensor:
     """The kernel ``(2 r + 1,)``, of sum 1."""
-    if kernel == "gaussian" and width > 0:
+    if kernel == "gaussian":
         j = torch.arange(-math.ceil(4 * width), math.ceil(4 * width) + 1, dtype=torch.float64)
         weights = torch.exp(-(j**2) / (2 * width**2))
-    elif kernel == "box" and width > 0 and width % 2 == 1:
+    elif width % 2 == 1:
         weights = torch.ones(int(width), dtype=torch.float64)
     else:
-        raise ConfigError(
-            f"measurement blur needs kernel gaussian with width > 0, or box with an odd width, not {kernel} and {width}"
-        )
+        raise ConfigError(f"measurement.width is {width}; that of a box must be an odd number")
     return weights / weights.sum()
 
 

@@ -13,7 +13,7 @@ each with noise of its own.
 
 from __future__ import annotations
 
-from typing import Annotated, final
+from typing import Annotated, Literal, final
 
 import torch
 from torch import Tensor
@@ -21,7 +21,7 @@ from torch import Tensor
 from sciml.data.stream import stream
 from sciml.diffusion.base import LinearMeasurement
 from sciml.errors import ConfigError
-from sciml.ranges import Count, Fraction, Natural, NonNegative, Range
+from sciml.ranges import Count, Fraction, Natural, Positive, Range
 
 
 @final
@@ -37,7 +37,7 @@ class Fourier(LinearMeasurement):
         seed: Draws the random lines; not the run's seed, so that all runs of a table share them.
 
     Raises:
-        ConfigError: An unknown pattern, or the middle takes more lines than there are.
+        ConfigError: The acceleration is above the number of lines, or the middle takes more than are measured.
     """
 
     lines: Tensor
@@ -46,21 +46,19 @@ class Fourier(LinearMeasurement):
         self,
         *,
         shape: tuple[Count, ...],
-        pattern: str,
+        pattern: Literal["uniform", "random"],
         acceleration: Annotated[float, Range(1)],
         centre: Fraction,
-        noise_std: NonNegative,
+        noise_std: Positive,
         seed: Natural = 0,
     ) -> None:
         super().__init__(noise_std=noise_std)
-        if pattern not in ("uniform", "random"):
-            raise ConfigError(f"measurement.pattern is '{pattern}'; it must be uniform or random")
         self.shape = tuple(shape)
         n = self.shape[-2]
-        if not 1 <= acceleration <= n:
-            raise ConfigError(f"measurement.acceleration is {acceleration}; it must be 1 to {n}, the lines there are")
+        if acceleration > n:
+            raise ConfigError(f"measurement.acceleration is {acceleration}; there are {n} lines")
         count, middle = round(n / acceleration), max(1, round(centre * n))
-        if not 0 <= centre <= 1 or middle > count:
+        if middle > count:
             raise ConfigError(f"measurement.centre is {centre}: {middle} lines in the middle, of {count} measured")
         by_size = torch.tensor(sorted(range(n), key=lambda k: (min(k, n - k), k > n // 2)))  # 0, 1, -1, 2, ...
         others = by_size[middle:].sort().values

@@ -7,7 +7,7 @@ from typing import final
 from torch import Tensor
 
 from sciml.diffusion.base import LinearMeasurement
-from sciml.ranges import Count, NonNegative
+from sciml.ranges import Count, Positive
 
 
 @final
@@ -19,7 +19,7 @@ class Identity(LinearMeasurement):
         noise_std: Standard deviation of the noise.
     """
 
-    def __init__(self, *, shape: tuple[Count, ...], noise_std: NonNegative) -> None:
+    def __init__(self, *, shape: tuple[Count, ...], noise_std: Positive) -> None:
         super().__init__(noise_std=noise_std)
         self.shape = tuple(shape)
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from sciml.data.stream import stream
 from sciml.diffusion.base import LinearMeasurement
 from sciml.errors import ConfigError
-from sciml.ranges import Count, Natural, NonNegative
+from sciml.ranges import Count, Natural, Positive
 
 
 @final
@@ -36,7 +36,7 @@ class Points(LinearMeasurement):
         *,
         shape: tuple[Count, ...],
         sensors: Count,
-        noise_std: NonNegative,
+        noise_std: Positive,
         channels: Sequence[Natural] | None = None,
         seed: Natural = 0,
     ) -> None:
@@ -49,9 +49,9 @@ class Points(LinearMeasurement):
                 f"channels {channels} must be some of the channels 0 to {every[-1]} of a field, each once"
             )
         entries = torch.arange(torch.Size(self.shape).numel()).reshape(self.shape)[..., seen].flatten()
-        if not 1 <= sensors <= len(entries):
+        if sensors > len(entries):
             raise ConfigError(
-                f"sensors {sensors} must be between 1 and the {len(entries)} entries of "
+                f"measurement.sensors is {sensors}; there are {len(entries)} entries of "
                 f"{'' if channels is None else f'channels {seen} of '}a field {self.shape}"
             )
         chosen = torch.randperm(len(entries), generator=stream("sensors", seed))[:sensors].sort().values

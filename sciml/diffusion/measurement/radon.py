@@ -25,7 +25,7 @@ from torch import Tensor
 from sciml.diffusion.base import LinearMeasurement
 from sciml.errors import ConfigError
 from sciml.linalg.sparse import Sparse
-from sciml.ranges import Count, NonNegative, Positive
+from sciml.ranges import Count, Positive
 
 
 @final
@@ -41,7 +41,7 @@ class Radon(LinearMeasurement):
         rays: Lines across each detector.
 
     Raises:
-        ConfigError: The field is not a square of one channel, or a number is not positive.
+        ConfigError: The field is not a square of one channel.
     """
 
     axes: ClassVar[int | None] = 2
@@ -52,18 +52,13 @@ class Radon(LinearMeasurement):
         shape: tuple[Count, ...],
         views: Count,
         detectors: Count,
-        noise_std: NonNegative,
+        noise_std: Positive,
         reach: Positive = 1.0,
         rays: Count = 1,
     ) -> None:
         super().__init__(noise_std=noise_std)
         if len(shape) != 3 or shape[0] != shape[1] or shape[2] != 1:
             raise ConfigError(f"measurement radon needs fields (n, n, 1), not {tuple(shape)}")
-        if min(views, detectors, rays) < 1 or reach <= 0:
-            raise ConfigError(
-                "measurement radon needs views, detectors and rays of at least 1 and reach > 0, not"
-                f" {views}, {detectors}, {rays} and {reach}"
-            )
         self.shape, self.views, self.detectors, self.reach = tuple(shape), views, detectors, reach
         self.spacing = 2 * reach / detectors
         points = shape[0]

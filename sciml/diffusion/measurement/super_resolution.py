@@ -11,7 +11,7 @@ from torch import Tensor
 
 from sciml.diffusion.base import LinearMeasurement
 from sciml.errors import ConfigError
-from sciml.ranges import Count, NonNegative
+from sciml.ranges import Count, Positive
 
 
 @final
@@ -27,10 +27,10 @@ class SuperResolution(LinearMeasurement):
         ConfigError: The blocks do not fill the grid.
     """
 
-    def __init__(self, *, shape: tuple[Count, ...], factor: Count, noise_std: NonNegative) -> None:
+    def __init__(self, *, shape: tuple[Count, ...], factor: Count, noise_std: Positive) -> None:
         super().__init__(noise_std=noise_std)
         *grid, self.channels = shape
-        if factor < 1 or any(n % factor for n in grid):
+        if any(n % factor for n in grid):
             raise ConfigError(f"measurement.factor is {factor}; it must divide every side of the grid {tuple(grid)}")
         self.factor = factor
         self.coarse = tuple(n // factor for n in grid)

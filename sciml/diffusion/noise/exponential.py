@@ -18,24 +18,18 @@ import torch
 from torch import Tensor
 
 from sciml.diffusion.coloured import Noise
-from sciml.errors import ConfigError
-from sciml.ranges import Count, NonNegative, Positive
+from sciml.ranges import Count, Positive, PositiveFraction
 
 
 @final
 class Exponential(Noise):
     """Args:
-        shape: Shape of one field, ``(*grid, channels)``; a side has length 1.
-        length: Distance over which the correlation falls by e.
-        nugget: Standard deviation δ of a white part.
-
-    Raises:
-        ConfigError: ``length`` or ``nugget`` is not positive, or ``length`` above 1.
+    shape: Shape of one field, ``(*grid, channels)``; a side has length 1.
+    length: Distance over which the correlation falls by e.
+    nugget: Standard deviation δ of a white part.
     """
 
-    def __init__(self, *, shape: tuple[Count, ...], length: Positive = 0.005, nugget: NonNegative = 0.01) -> None:
-        if not 0 < length <= 1 or nugget <= 0:
-            raise ConfigError(f"noise needs 0 < length <= 1 and nugget > 0, not {length} and {nugget}")
+    def __init__(self, *, shape: tuple[Count, ...], length: PositiveFraction = 0.005, nugget: Positive = 0.01) -> None:
         self._length, self._nugget = length, nugget
         super().__init__(shape=shape)
 

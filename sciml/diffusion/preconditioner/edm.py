@@ -17,24 +17,18 @@ import torch
 from torch import Tensor
 
 from sciml.diffusion.preconditioner.base import Coefficients, Scaling
-from sciml.errors import ConfigError
 from sciml.ranges import Positive
 
 
 @final
 class EDM(Scaling):
     """Args:
-        sigma_data: Standard deviation of the data, in the units of the fields.
-        p_mean: Mean of the logarithm of the noise level in training.
-        p_std: Its standard deviation.
-
-    Raises:
-        ConfigError: ``sigma_data`` or ``p_std`` is not positive.
+    sigma_data: Standard deviation of the data, in the units of the fields.
+    p_mean: Mean of the logarithm of the noise level in training.
+    p_std: Its standard deviation.
     """
 
     def __init__(self, *, sigma_data: Positive = 0.5, p_mean: float = -1.2, p_std: Positive = 1.2) -> None:
-        if sigma_data <= 0 or p_std <= 0:
-            raise ConfigError(f"preconditioner edm needs sigma_data > 0 and p_std > 0, not {sigma_data} and {p_std}")
         self.sigma_data, self.p_mean, self.p_std = sigma_data, p_mean, p_std
 
     def coefficients(self, sigma: Tensor) -> Coefficients:

@@ -39,17 +39,12 @@ PASSES = 3  # times that the data sharpen them
 @final
 class GaussianPreconditioner(Preconditioner):
     """Args:
-        rank: Principal components K.
-        p_mean: Mean of the logarithm of the noise level in training.
-        p_std: Its standard deviation.
-
-    Raises:
-        ConfigError: ``rank`` is negative, or ``p_std`` not positive.
+    rank: Principal components K.
+    p_mean: Mean of the logarithm of the noise level in training.
+    p_std: Its standard deviation.
     """
 
     def __init__(self, *, rank: Natural = 512, p_mean: float = 0.3, p_std: Positive = 1.6) -> None:
-        if rank < 0 or p_std <= 0:
-            raise ConfigError(f"preconditioner gaussian needs rank >= 0 and p_std > 0, not {rank} and {p_std}")
         self.rank, self.p_mean, self.p_std = rank, p_mean, p_std
 
     def levels(self, uniform: Tensor) -> Tensor:

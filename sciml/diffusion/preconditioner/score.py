@@ -22,7 +22,6 @@ from torch import Tensor
 
 from sciml.diffusion.preconditioner.base import Coefficients, Scaling
 from sciml.diffusion.process import SDE
-from sciml.errors import ConfigError
 
 LAST_STEP = 999
 
@@ -30,12 +29,9 @@ LAST_STEP = 999
 @final
 class ScoreNetwork(Scaling):
     """Args:
-        sde: The process.
-        predicts: ``noise``, or ``score`` for its negative, the score times the noise's standard deviation.
-        condition: ``time`` or ``level``: what the network is told.
-
-    Raises:
-        ConfigError: ``predicts`` or ``condition`` is something else.
+    sde: The process.
+    predicts: ``noise``, or ``score`` for its negative, the score times the noise's standard deviation.
+    condition: ``time`` or ``level``: what the network is told.
     """
 
     def __init__(
@@ -45,12 +41,6 @@ class ScoreNetwork(Scaling):
         predicts: Literal["noise", "score"] = "noise",
         condition: Literal["time", "level"] = "time",
     ) -> None:
-        for key, value, known in (
-            ("predicts", predicts, ("noise", "score")),
-            ("condition", condition, ("time", "level")),
-        ):
-            if value not in known:
-                raise ConfigError(f"preconditioner.{key} is '{value}'; it must be {' or '.join(known)}")
         self.sde, self.sign, self.condition = sde, -1.0 if predicts == "noise" else 1.0, condition
 
     def coefficients(self, sigma: Tensor) -> Coefficients:

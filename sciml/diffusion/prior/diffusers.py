@@ -97,8 +97,6 @@ class Diffusers(Prior):
         self.network, alphas, self.prediction = _loaded(folder)
         self.network.requires_grad_(False).eval()
         _check_shape(folder, self.network.config, tuple(shape))
-        if timesteps not in ("continuous", "nearest"):
-            raise ConfigError(f"diffusion.prior.timesteps is '{timesteps}'; it must be 'continuous' or 'nearest'")
         if timesteps == "continuous" and self.network.config["time_embedding_type"] == "learned":
             raise ConfigError(f"{folder} has a table of timesteps: diffusion.prior.timesteps must be nearest")
         self.shape, self.sampler, self.timesteps = tuple(shape), sampler, timesteps

@@ -33,10 +33,10 @@ from sciml.diffusion.base import Posterior, Prior
 from sciml.diffusion.error_covariance import ErrorCovariance, errors_of
 from sciml.diffusion.fields import Fields
 from sciml.diffusion.training import Denoising
-from sciml.errors import ConfigError, UsageError
+from sciml.errors import UsageError
 from sciml.finished import finished
 from sciml.linalg.covariance import Covariance
-from sciml.ranges import Count, Natural
+from sciml.ranges import Count, Natural, Several
 
 
 @final
@@ -70,7 +70,7 @@ class Learned(Prior):
 
     Raises:
         UsageError: There is no such run, or it trained no denoiser.
-        ConfigError: The run's fields have another shape, or a parameter is out of its range.
+        ConfigError: The run's fields have another shape.
     """
 
     needs_run: ClassVar[bool] = True
@@ -83,20 +83,17 @@ class Learned(Prior):
         which: str = "best",
         covariance: Literal["data", "errors", "network"] | None = "data",
         rank: Natural = 128,
-        fields: Count = 1024,
+        fields: Several = 1024,
     ) -> None:
         super().__init__()
         module = finished(run, family="diffusion", which=which)
         if not isinstance(module, Denoising):
             raise UsageError(f"diffusion.prior.run: {run} reconstructs fields; choose a run that trained a denoiser")
-        if covariance not in ("data", "errors", "network", None):
-            raise ConfigError(f"diffusion.prior.covariance is '{covariance}'; it must be data, errors, network or null")
-        if fields < 2:
-            raise ConfigError(f"diffusion.prior.fields is {fields}; it must be at least 2")
         self.fields = Fields(module.dataset, shape, rank=rank)
         self.has_covariance = covariance is not None  # the config says so, not the class
         self.covariance, self.judged = covariance, fields
         self.dihedral = module.dihedral
+        self.units, self.names = module.dataset.units, module.dataset.names
         with module.average.applied():
             self.denoiser = deepcopy(module.denoiser).requires_grad_(False)
         self._errors: dict[float, Tensor] = {}

@@ -17,19 +17,15 @@ from torch import Generator, Tensor
 from sciml.data.stream import normal, stream
 from sciml.diffusion.base import ExactPosterior, LinearMeasurement, Measurement, Posterior, Prior
 from sciml.diffusion.conditioning import GaussianPosterior
-from sciml.errors import ConfigError
 from sciml.linalg.dense_covariance import DenseModes, EigenCovariance
-from sciml.ranges import Count
+from sciml.ranges import Several
 
 
 @final
 class Moments(Prior):
     """Args:
-        prior: The other one.
-        examples: Of it, from which the moments are estimated where it does not know them exactly.
-
-    Raises:
-        ConfigError: ``examples`` is less than 2.
+    prior: The other one.
+    examples: Of it, from which the moments are estimated where it does not know them exactly.
     """
 
     gaussian: bool = True
@@ -38,10 +34,8 @@ class Moments(Prior):
     values: Tensor
     vectors: Tensor
 
-    def __init__(self, *, prior: Prior, examples: Count = 2000) -> None:
+    def __init__(self, *, prior: Prior, examples: Several = 2000) -> None:
         super().__init__()
-        if examples < 2:
-            raise ConfigError(f"prior.examples is {examples}; it must be at least 2")
         mean, matrix = _known(prior) or _estimated(prior.examples(examples, stream("moments/examples", 0)))
         values, vectors = torch.linalg.eigh((matrix + matrix.T) / 2)
         self.register_buffer("mean", mean)

@@ -67,8 +67,8 @@ class SourceSolution(Prior):
         noise: Of its noisy versions; None for white noise.
 
     Raises:
-        ConfigError: The shape is no such pair of at least 4 x 4 points, a scale is not positive, :math:`-k^2` is an
-            eigenvalue of the scheme, or the noise is not the same along both axes.
+        ConfigError: The shape is no such pair of at least 4 x 4 points, :math:`-k^2` is an eigenvalue
+            of the scheme, or the noise is not the same along both axes.
     """
 
     gaussian: bool = True
@@ -84,14 +84,12 @@ class SourceSolution(Prior):
         alpha: Positive = 2.0,
         tau: NonNegative = 3.0,
         zero_edges: bool = False,
-        scale: Sequence[Positive] = (1.0, 1.0),
+        scale: tuple[Positive, Positive] = (1.0, 1.0),
         noise: Noise | None = None,
     ) -> None:
         super().__init__()
         if len(shape) != 3 or shape[0] != shape[1] or shape[0] < 4 or shape[2] != 2:
             raise ConfigError(f"prior source_solution needs a shape [n, n, 2] with n >= 4, not {list(shape)}")
-        if len(scale) != 2 or min(scale) <= 0:
-            raise ConfigError(f"prior.scale must be two positive numbers, of source and solution, not {list(scale)}")
         self._settings = {"n": shape[0], "k": float(k), "alpha": float(alpha), "tau": float(tau)}
         self._settings |= {"zero_edges": bool(zero_edges), "scale": [float(one) for one in scale]}
         self._pair = Pair(**self._settings)

@@ -8,7 +8,6 @@ u is smooth.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import final
 
 import torch
@@ -16,6 +15,7 @@ from torch import Tensor
 
 from sciml.diffusion.joint import Residual
 from sciml.equation.darcy import Darcy as FivePoint
+from sciml.equation.darcy import FaceMean
 from sciml.errors import ConfigError
 from sciml.ranges import Positive
 
@@ -29,22 +29,17 @@ class Darcy(Residual):
         average: Of two neighbouring coefficients, ``arithmetic`` or ``harmonic``, as in the data.
         scale: Of a and of u.
         offset: Of a and of u.
-
-    Raises:
-        ConfigError: Another mean.
     """
 
     def __init__(
         self,
         *,
         source: float = 1.0,
-        average: str = "arithmetic",
-        scale: Sequence[Positive],
-        offset: Sequence[float] = (0.0, 0.0),
+        average: FaceMean = "arithmetic",
+        scale: tuple[Positive, Positive],
+        offset: tuple[float, float] = (0.0, 0.0),
     ) -> None:
         super().__init__(scale=scale, offset=offset)
-        if average not in ("arithmetic", "harmonic"):
-            raise ConfigError(f"residual.average is '{average}'; it must be 'arithmetic' or 'harmonic'")
         self.source, self.scheme = source, FivePoint(average=average)
 
     def between(self, a: Tensor, u: Tensor) -> Tensor:

@@ -9,7 +9,6 @@ Signs and scheme are those of the data of Huang et al. (2024), *DiffusionPDE*, w
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import final
 
 from torch import Tensor
@@ -26,7 +25,7 @@ class Helmholtz(Residual):
     offset: Of a and of u.
     """
 
-    def __init__(self, *, k: float, scale: Sequence[Positive], offset: Sequence[float] = (0.0, 0.0)) -> None:
+    def __init__(self, *, k: float, scale: tuple[Positive, Positive], offset: tuple[float, float] = (0.0, 0.0)) -> None:
         super().__init__(scale=scale, offset=offset)
         self.k = k
 

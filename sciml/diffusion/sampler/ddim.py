@@ -21,8 +21,7 @@ from torch import Generator, Tensor
 from sciml.data.stream import normal
 from sciml.diffusion.base import Prior, start
 from sciml.diffusion.levels import Levelled, Levels
-from sciml.errors import ConfigError
-from sciml.ranges import NonNegative
+from sciml.ranges import Fraction
 
 
 @final
@@ -32,20 +31,15 @@ class DDIM(Levelled):
     Args:
         eta: How much of the noise is drawn anew, from 0 to 1.
         levels: The noise levels.
-
-    Raises:
-        ConfigError: ``eta`` lies elsewhere.
     """
 
     def __init__(
         self,
         *,
         levels: Levels,
-        eta: NonNegative,
+        eta: Fraction,
     ) -> None:
         super().__init__(levels=levels)
-        if not 0 <= eta <= 1:
-            raise ConfigError(f"sampler.eta is {eta}; it must lie between 0 and 1")
         self.eta = eta
         self.order = None if eta else 1  # a sampler that draws noise has none
 

@@ -17,8 +17,7 @@ from torch import Generator, Tensor
 
 from sciml.diffusion.base import Prior, Sampler, start
 from sciml.diffusion.process import SDE, times
-from sciml.errors import ConfigError
-from sciml.ranges import Count, Range
+from sciml.ranges import Range, Several
 
 
 @final
@@ -29,14 +28,9 @@ class Flow(Sampler):
         sde: The process.
         steps: Number of steps.
         order: 1 for Euler's method, 2 for Heun's.
-
-    Raises:
-        ConfigError: There are fewer than two steps, or ``order`` is another number.
     """
 
-    def __init__(self, *, sde: SDE, steps: Count = 100, order: Annotated[int, Range(1, 2)] = 2) -> None:
-        if steps < 2 or order not in (1, 2):
-            raise ConfigError(f"sampler flow needs steps >= 2 and order 1 or 2, not {steps} and {order}")
+    def __init__(self, *, sde: SDE, steps: Several = 100, order: Annotated[int, Range(1, 2)] = 2) -> None:
         self.sde, self.steps, self.sigma_max = sde, steps, sde.sigma(1.0)
         self.order = order  # of the method that was chosen
 

@@ -21,8 +21,7 @@ from sciml.data.stream import normal
 from sciml.diffusion.base import Prior
 from sciml.diffusion.process import SDE
 from sciml.diffusion.reverse import Reverse, langevin
-from sciml.errors import ConfigError
-from sciml.ranges import Count, Natural, Positive
+from sciml.ranges import Natural, Positive, Several
 
 
 @final
@@ -36,15 +35,11 @@ class PredictorCorrector(Reverse):
         snr: r, their signal-to-noise ratio.
 
     Raises:
-        ConfigError: ``corrections`` is negative, ``snr`` not positive, or as in that class.
+        ConfigError: As in that class.
     """
 
-    def __init__(self, *, sde: SDE, steps: Count = 500, corrections: Natural = 1, snr: Positive = 0.16) -> None:
+    def __init__(self, *, sde: SDE, steps: Several = 500, corrections: Natural = 1, snr: Positive = 0.16) -> None:
         super().__init__(sde=sde, steps=steps)
-        if corrections < 0 or snr <= 0:
-            raise ConfigError(
-                f"sampler predictor_corrector needs corrections >= 0 and snr > 0, not {corrections} and {snr}"
-            )
         self.corrections, self.snr = corrections, snr
 
     def kernel(self, before: float, t: float) -> tuple[float, float]:

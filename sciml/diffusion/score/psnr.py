@@ -12,7 +12,6 @@ import torch
 from torch import Tensor
 
 from sciml.diffusion.base import Score
-from sciml.errors import ConfigError
 from sciml.ranges import Positive
 
 
@@ -22,14 +21,9 @@ class PSNR(Score):
 
     Args:
         data_range: R, largest minus smallest value that a field can have.
-
-    Raises:
-        ConfigError: It is not positive.
     """
 
     def __init__(self, *, data_range: Positive) -> None:
-        if data_range <= 0:
-            raise ConfigError(f"score.data_range is {data_range}; it must be positive")
         self.data_range = data_range
 
     def __call__(self, estimate: Tensor, truth: Tensor) -> dict[str, Tensor]:

@@ -16,7 +16,7 @@ from typing import final
 
 from sciml.diffusion.process import SDE
 from sciml.errors import ConfigError
-from sciml.ranges import Positive
+from sciml.ranges import Positive, ProperFraction
 
 
 @final
@@ -27,13 +27,13 @@ class VE(SDE):
     t_min: As in :class:`~sciml.diffusion.process.SDE`; as in the authors' code.
 
     Raises:
-        ConfigError: ``sigma_min`` is not between 0 and ``sigma_max``.
+        ConfigError: ``sigma_min`` is not below ``sigma_max``.
     """
 
-    def __init__(self, *, sigma_min: Positive = 0.01, sigma_max: Positive = 50.0, t_min: Positive = 1e-5) -> None:
+    def __init__(self, *, sigma_min: Positive = 0.01, sigma_max: Positive = 50.0, t_min: ProperFraction = 1e-5) -> None:
         super().__init__(prior_std=sigma_max, t_min=t_min)
-        if not 0 < sigma_min < sigma_max:
-            raise ConfigError(f"sde ve needs 0 < sigma_min < sigma_max, not {sigma_min} and {sigma_max}")
+        if sigma_min >= sigma_max:
+            raise ConfigError(f"sde.sigma_min is {sigma_min}; it must be below sigma_max, {sigma_max}")
         self.sigma_min, self.ratio = sigma_min, sigma_max / sigma_min
 
     def coefficients(self, t: float) -> tuple[float, float]:

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from sciml.diffusion.solution.base import Solution, implicit
 from sciml.equation.darcy import Darcy as FivePoint
+from sciml.equation.darcy import FaceMean
 from sciml.equation.five_point_factor import Factored
 from sciml.errors import ConfigError
 from sciml.ranges import Count, Positive
@@ -36,7 +37,7 @@ class Darcy(Solution):
         rtol: Largest residual, relative to that of u = 0.
 
     Raises:
-        ConfigError: Another shape or mean, or a number that is not positive.
+        ConfigError: Another shape.
     """
 
     axes: ClassVar[int | None] = 2
@@ -48,17 +49,13 @@ class Darcy(Solution):
         low: Positive = 3.0,
         high: Positive = 12.0,
         source: float = 1.0,
-        average: str = "arithmetic",
+        average: FaceMean = "arithmetic",
         scale: Positive = 1.0,
         rtol: Positive = 1e-10,
     ) -> None:
         super().__init__()
         if len(shape) != 3 or shape[0] != shape[1] or shape[0] < 3 or shape[2] != 1:
             raise ConfigError(f"solution darcy needs fields (n, n, 1) with n >= 3, not {tuple(shape)}")
-        if min(low, high, rtol) <= 0:
-            raise ConfigError(f"solution darcy needs low, high and rtol above 0, not {low}, {high} and {rtol}")
-        if average not in ("arithmetic", "harmonic"):
-            raise ConfigError(f"solution.average is '{average}'; it must be 'arithmetic' or 'harmonic'")
         self.log_middle, self.log_ratio = math.log(low * high) / 2, math.log(high / low) / 2
         self.source, self.scale, self.rtol = source, scale, rtol
         self._scheme = FivePoint(average=average)

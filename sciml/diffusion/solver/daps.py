@@ -21,7 +21,6 @@ from sciml.diffusion.annealed import Annealed, Step
 from sciml.diffusion.base import Measurement, Prior
 from sciml.diffusion.levels import Levels
 from sciml.diffusion.linear import LeastSquares, linear
-from sciml.errors import ConfigError
 from sciml.ranges import Count
 
 
@@ -32,9 +31,6 @@ class DAPS(Annealed):
     Args:
         ode_steps: Euler steps from a level to 0.
         levels: The noise levels.
-
-    Raises:
-        ConfigError: ``ode_steps`` is below 1.
     """
 
     def __init__(
@@ -44,8 +40,6 @@ class DAPS(Annealed):
         ode_steps: Count = 5,
     ) -> None:
         super().__init__(levels=levels)
-        if ode_steps < 1:
-            raise ConfigError(f"solver.ode_steps is {ode_steps}; it must be at least 1")
         self.ode_steps = ode_steps
 
     def begin(self, prior: Prior, measurement: Measurement, y: Tensor, generator: Generator) -> Step:

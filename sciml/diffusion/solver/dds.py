@@ -28,9 +28,8 @@ from sciml.diffusion.base import Measurement, Prior
 from sciml.diffusion.levels import Levels
 from sciml.diffusion.linear import linear
 from sciml.diffusion.sampler.ddim import shares
-from sciml.errors import ConfigError
 from sciml.linalg.lock_step import conjugate_gradients
-from sciml.ranges import Count, NonNegative
+from sciml.ranges import Count, Fraction, Positive
 
 
 @final
@@ -42,24 +41,17 @@ class DDS(Annealed):
         krylov: Steps M of conjugate gradients.
         eta: How much of the noise is drawn anew, from 0 to 1.
         levels: The noise levels.
-
-    Raises:
-        ConfigError: ``gamma`` is not positive, ``krylov`` below 1, or ``eta`` lies elsewhere.
     """
 
     def __init__(
         self,
         *,
         levels: Levels,
-        gamma: NonNegative | None = 5.0,
+        gamma: Positive | None = 5.0,
         krylov: Count = 5,
-        eta: NonNegative = 0.85,
+        eta: Fraction = 0.85,
     ) -> None:
         super().__init__(levels=levels)
-        if (gamma is not None and gamma <= 0) or krylov < 1 or not 0 <= eta <= 1:
-            raise ConfigError(
-                f"solver dds needs gamma > 0 or null, krylov >= 1 and 0 <= eta <= 1, not {gamma}, {krylov} and {eta}"
-            )
         self.gamma, self.krylov, self.eta = gamma, krylov, eta
 
     def begin(self, prior: Prior, measurement: Measurement, y: Tensor, generator: Generator) -> Step:

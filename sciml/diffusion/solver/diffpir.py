@@ -22,8 +22,7 @@ from sciml.diffusion.annealed import Annealed, Step
 from sciml.diffusion.base import Measurement, Prior
 from sciml.diffusion.levels import Levels
 from sciml.diffusion.linear import LeastSquares, linear
-from sciml.errors import ConfigError
-from sciml.ranges import NonNegative
+from sciml.ranges import Fraction, Positive
 
 
 @final
@@ -34,21 +33,16 @@ class DiffPIR(Annealed):
         weight: λ, of the denoised field.
         zeta: Share of the noise that is drawn anew, from 0 to 1.
         levels: The noise levels.
-
-    Raises:
-        ConfigError: ``weight`` is not positive, or ``zeta`` lies elsewhere.
     """
 
     def __init__(
         self,
         *,
         levels: Levels,
-        weight: NonNegative = 1.0,
-        zeta: NonNegative = 0.3,
+        weight: Positive = 1.0,
+        zeta: Fraction = 0.3,
     ) -> None:
         super().__init__(levels=levels)
-        if weight <= 0 or not 0 <= zeta <= 1:
-            raise ConfigError(f"solver diffpir needs weight > 0 and 0 <= zeta <= 1, not {weight} and {zeta}")
         self.weight, self.zeta = weight, zeta
 
     def begin(self, prior: Prior, measurement: Measurement, y: Tensor, generator: Generator) -> Step:

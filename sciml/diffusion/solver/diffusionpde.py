@@ -35,7 +35,6 @@ from sciml.diffusion.base import Measurement, Prior
 from sciml.diffusion.coloured import physical
 from sciml.diffusion.joint import Misfit, Residual
 from sciml.diffusion.levels import Levels
-from sciml.errors import ConfigError
 from sciml.ranges import Fraction, NonNegative, Positive
 
 
@@ -52,7 +51,7 @@ class DiffusionPDE(Annealed):
         levels: The noise levels.
 
     Raises:
-        ConfigError: ``late`` lies outside [0, 1], or a residual has no weight.
+        ConfigError: A residual has no weight.
     """
 
     def __init__(
@@ -66,8 +65,6 @@ class DiffusionPDE(Annealed):
         levels: Levels,
     ) -> None:
         super().__init__(levels=levels)
-        if not 0 <= late <= 1:
-            raise ConfigError(f"solver.late is {late}; it must lie between 0 and 1")
         self.zeta, self.zeta_pde, self.residual, self.late, self.fading = zeta, zeta_pde, residual, late, fading
 
     def begin(self, prior: Prior, measurement: Measurement, y: Tensor, generator: Generator) -> Step:

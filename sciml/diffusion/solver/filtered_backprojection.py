@@ -22,7 +22,7 @@ from torch import Generator, Tensor
 from sciml.diffusion.base import Measurement, Prior, Solver
 from sciml.diffusion.measurement.radon import Radon
 from sciml.errors import ConfigError, RunError
-from sciml.ranges import Positive
+from sciml.ranges import PositiveFraction
 
 # Of the frequency as a part of the highest, in [0, 1].
 WINDOWS: dict[str, Callable[[Tensor], Tensor]] = {
@@ -42,17 +42,15 @@ class FilteredBackprojection(Solver):
         cutoff: Where the window ends, as a part of the highest frequency; nothing passes beyond.
 
     Raises:
-        ConfigError: An unknown window, or a cutoff that is not in (0, 1].
+        ConfigError: An unknown window.
     """
 
     measures: ClassVar[type[Measurement]] = Radon
     random: ClassVar[bool] = False
 
-    def __init__(self, *, window: str = "ramp", cutoff: Positive = 1.0) -> None:
+    def __init__(self, *, window: str = "ramp", cutoff: PositiveFraction = 1.0) -> None:
         if window not in WINDOWS:
             raise ConfigError(f"solver.window is '{window}'; it must be one of {', '.join(WINDOWS)}")
-        if not 0 < cutoff <= 1:
-            raise ConfigError(f"solver.cutoff is {cutoff}; it must be above 0 and at most 1")
         self.window, self.cutoff = window, cutoff
 
     def __call__(

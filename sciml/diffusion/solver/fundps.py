@@ -34,7 +34,6 @@ from sciml.diffusion.coloured import physical
 from sciml.diffusion.joint import Misfit, Residual
 from sciml.diffusion.levels import Levels
 from sciml.diffusion.solver.diffusionpde import heun_gradient
-from sciml.errors import ConfigError
 from sciml.ranges import NonNegative, Positive
 
 
@@ -49,9 +48,6 @@ class FunDPS(Annealed):
         fading: Noise level σ₁ below which the guidance fades.
         residual: Of the PDE; None leaves it out.
         levels: The noise levels.
-
-    Raises:
-        ConfigError: ``fading`` is not positive.
     """
 
     def __init__(
@@ -65,8 +61,6 @@ class FunDPS(Annealed):
         levels: Levels,
     ) -> None:
         super().__init__(levels=levels)
-        if fading <= 0:
-            raise ConfigError(f"solver.fading is {fading}; it must be positive")
         self.weight, self.root, self.weight_pde, self.residual = weight, root, weight_pde, residual
         self.fading = fading
 

@@ -17,8 +17,7 @@ from torch import Generator, Tensor
 
 from sciml.data.stream import normal, stream
 from sciml.diffusion.base import Measurement, Prior, Solver
-from sciml.errors import ConfigError
-from sciml.ranges import Count, Natural
+from sciml.ranges import Natural, Several
 
 
 @final
@@ -28,14 +27,9 @@ class LMMSE(Solver):
     Args:
         pairs: Samples N of the prior.
         seed: Of these samples; not the run's.
-
-    Raises:
-        ConfigError: ``pairs`` is below 2.
     """
 
-    def __init__(self, *, pairs: Count = 2000, seed: Natural = 0) -> None:
-        if pairs < 2:
-            raise ConfigError(f"solver.pairs is {pairs}; it must be at least 2")
+    def __init__(self, *, pairs: Several = 2000, seed: Natural = 0) -> None:
         self.pairs, self.seed = pairs, seed
 
     def __call__(

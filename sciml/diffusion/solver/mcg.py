@@ -26,7 +26,6 @@ from sciml.diffusion.levels import Levels
 from sciml.diffusion.linear import LeastSquares, linear
 from sciml.diffusion.sampler.ddim import renoise
 from sciml.diffusion.solver.dps import misfit_gradient
-from sciml.errors import ConfigError
 from sciml.ranges import NonNegative
 
 
@@ -38,9 +37,6 @@ class MCG(Annealed):
         alpha: Step size.
         damping: :math:`\delta`, in units of :math:`A A^T`; 0 for the projection of the paper.
         levels: The noise levels.
-
-    Raises:
-        ConfigError: ``damping`` is negative.
     """
 
     def __init__(
@@ -51,8 +47,6 @@ class MCG(Annealed):
         damping: NonNegative = 0.0,
     ) -> None:
         super().__init__(levels=levels)
-        if damping < 0:
-            raise ConfigError(f"solver.damping is {damping}; it must be at least 0")
         self.alpha, self.damping = alpha, damping
 
     def begin(self, prior: Prior, measurement: Measurement, y: Tensor, generator: Generator) -> Step:

@@ -25,8 +25,7 @@ from sciml.diffusion.base import Measurement, Prior
 from sciml.diffusion.levels import Levels
 from sciml.diffusion.linear import LeastSquares, linear
 from sciml.diffusion.sampler.ddim import renoise
-from sciml.errors import ConfigError
-from sciml.ranges import NonNegative
+from sciml.ranges import Fraction, NonNegative
 
 
 @final
@@ -37,23 +36,16 @@ class Song2022(Annealed):
         weight: λ in [0, 1]: 1 for observations without noise.
         damping: :math:`\delta`, in units of :math:`A A^T`.
         levels: The noise levels.
-
-    Raises:
-        ConfigError: ``weight`` lies elsewhere, or ``damping`` is negative.
     """
 
     def __init__(
         self,
         *,
         levels: Levels,
-        weight: NonNegative = 1.0,
+        weight: Fraction = 1.0,
         damping: NonNegative = 0.0,
     ) -> None:
         super().__init__(levels=levels)
-        if not 0 <= weight <= 1:
-            raise ConfigError(f"solver.weight is {weight}; it must lie between 0 and 1")
-        if damping < 0:
-            raise ConfigError(f"solver.damping is {damping}; it must be at least 0")
         self.weight, self.damping = weight, damping
 
     def begin(self, prior: Prior, measurement: Measurement, y: Tensor, generator: Generator) -> Step:

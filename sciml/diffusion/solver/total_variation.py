@@ -29,7 +29,7 @@ from sciml.data.stream import normal, stream
 from sciml.diffusion.base import LinearMeasurement, Measurement, Prior, Solver
 from sciml.diffusion.linear import linear
 from sciml.errors import ConfigError
-from sciml.ranges import Count, NonNegative, Positive
+from sciml.ranges import Count, Positive
 
 _POWER = 100  # iterations for the norm of A
 _MARGIN = 1.02  # on that norm, which they approach from below
@@ -48,7 +48,7 @@ class TotalVariation(Solver):
             converges, not to what.
 
     Raises:
-        ConfigError: A number that must be positive is not, or ``low`` is not below ``high``.
+        ConfigError: ``low`` is not below ``high``.
     """
 
     measures: ClassVar[type[Measurement]] = LinearMeasurement
@@ -57,16 +57,12 @@ class TotalVariation(Solver):
     def __init__(
         self,
         *,
-        weight: NonNegative,
+        weight: Positive,
         low: float | None = None,
         high: float | None = None,
         steps: Count = 1000,
         ratio: Positive = 1.0,
     ) -> None:
-        if weight <= 0 or steps < 1 or ratio <= 0:
-            raise ConfigError(
-                f"solver total_variation needs weight, steps and ratio above 0, not {weight}, {steps} and {ratio}"
-            )
         if low is not None and high is not None and low >= high:
             raise ConfigError(f"solver.low is {low}; it must be below solver.high, {high}")
         self.weight, self.low, self.high, self.steps, self.ratio = weight, low, high, steps, ratio

@@ -161,8 +161,6 @@ def test_what_is_asked_for_must_be_there_and_fit(tmp_path: Path) -> None:
         DiffusionPDE(path=path, problem="poisson", limit=1e-8, **COUNTS)
     with pytest.raises(ConfigError, match=r"problem is 'stokes'; it must be one of darcy, poisson"):
         DiffusionPDE(path=path, problem="stokes", **COUNTS)
-    with pytest.raises(ConfigError, match=r"dataset\.n_val is 0"):
-        DiffusionPDE(path=path, problem="poisson", n_val=0)
 
 
 def test_files_of_another_kind_are_refused(tmp_path: Path) -> None:

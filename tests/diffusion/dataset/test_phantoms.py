@@ -1,11 +1,9 @@
 from __future__ import annotations
 
-import pytest
 import torch
 
 from sciml.data.ellipses import Ellipses, pixels
 from sciml.diffusion.dataset.phantoms import Phantoms
-from sciml.errors import ConfigError
 
 
 def test_phantoms_are_sums_of_their_ellipses_within_the_unit_interval_and_the_unit_disc() -> None:
@@ -32,10 +30,3 @@ def test_splits_differ_and_do_not_depend_on_how_many_are_asked_for() -> None:
     assert len(everything.unique(dim=0)) == 84
     other = Phantoms(points=8, n_train=3, n_val=2, n_test=2, seed=1).splits()
     assert not torch.equal(few["train"], other["train"])
-
-
-def test_impossible_numbers_are_refused() -> None:
-    with pytest.raises(ConfigError, match=r"dataset\.n_val"):
-        Phantoms(n_val=0)
-    with pytest.raises(ConfigError, match=r"dataset\.points"):
-        Phantoms(points=1)

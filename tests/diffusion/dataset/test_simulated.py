@@ -80,9 +80,6 @@ def test_outside_of_a_run_nothing_is_left(tmp_path: Path, monkeypatch: pytest.Mo
         ({"simulation": darcy.Darcy(law="lognormal")}, "law: threshold and sampling: nodes"),
         ({"simulation": darcy.Darcy(sampling="cells")}, "law: threshold and sampling: nodes"),
         ({"simulation": TORUS}, "must be darcy"),
-        ({"scale": 0.0}, r"dataset\.scale is 0\.0"),
-        ({"n_val": 0}, r"dataset\.n_val is 0; it must be at least 1"),
-        ({"seed": -1}, r"dataset\.seed is -1"),
     ],
 )
 def test_what_makes_no_such_fields_is_refused(wrong: dict[str, Any], message: str) -> None:

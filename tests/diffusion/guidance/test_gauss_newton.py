@@ -130,7 +130,5 @@ def test_what_it_cannot_be_had_for_is_refused() -> None:
     mixture.has_covariance = False
     with pytest.raises(RunError, match="needs a prior with a covariance; Mixture has none"):
         guidance(mixture, BOTH, Y)
-    with pytest.raises(ConfigError, match=r"guidance.values are \[1, -1\]; .* the lower one first"):
-        GaussNewton(solution=DARCY, values=[1, -1])
-    with pytest.raises(ConfigError, match=r"guidance.iterations is 0"):
-        GaussNewton(solution=DARCY, iterations=0)
+    with pytest.raises(ConfigError, match=r"guidance.values are \[1, -1\]; the lower one must come first"):
+        GaussNewton(solution=DARCY, values=(1, -1))

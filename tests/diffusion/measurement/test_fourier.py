@@ -55,5 +55,3 @@ def test_the_seed_draws_the_lines() -> None:
 def test_a_middle_of_more_lines_than_are_measured_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"measurement\.centre is 0\.5"):
         Fourier(shape=(8, 8, 1), pattern="random", acceleration=4, centre=0.5, noise_std=0.1)
-    with pytest.raises(ConfigError, match=r"measurement\.pattern"):
-        Fourier(shape=(8, 8, 1), pattern="radial", acceleration=4, centre=0.1, noise_std=0.1)

@@ -112,8 +112,6 @@ def test_components_of_large_data_are_those_of_all() -> None:
 
 
 def test_what_cannot_be_is_said() -> None:
-    with pytest.raises(ConfigError, match="rank >= 0 and p_std > 0"):
-        GaussianPreconditioner(rank=-1)
     with pytest.raises(ConfigError, match=r"preconditioner\.rank is 25; a field has 24 entries"):
         GaussianPreconditioner(rank=25).denoiser(Given, SHAPE)
     with pytest.raises(ConfigError, match="rank is 10; there are 10 training fields"):

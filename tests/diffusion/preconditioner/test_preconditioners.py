@@ -16,7 +16,6 @@ from torch import Tensor, nn
 from sciml.diffusion.preconditioner.base import Scaled, Scaling
 from sciml.diffusion.preconditioner.edm import EDM
 from sciml.diffusion.preconditioner.score import ScoreNetwork
-from sciml.errors import ConfigError
 
 MEAN, STD = 0.4, 0.7  # of the data
 LEVELS = torch.tensor([0.01, 0.3, 1.0, 7.0, 40.0], dtype=torch.float64)
@@ -127,12 +126,3 @@ def test_edm_has_unit_variances_and_is_the_best_denoiser_of_white_data_with_a_ne
 def test_the_levels_of_edm_have_the_papers_numbers() -> None:
     edm = build("edm")
     assert (edm.sigma_data, edm.p_mean, edm.p_std) == (0.5, -1.2, 1.2)
-
-
-def test_what_cannot_be_is_said() -> None:
-    with pytest.raises(ConfigError, match="sigma_data > 0"):
-        EDM(sigma_data=0.0)
-    with pytest.raises(ConfigError, match=r"preconditioner.predicts is 'velocity'; it must be noise or score"):
-        ScoreNetwork(sde=build("vp").sde, predicts="velocity")  # type: ignore[arg-type]
-    with pytest.raises(ConfigError, match=r"preconditioner.condition is 'sigma'"):
-        ScoreNetwork(sde=build("vp").sde, condition="sigma")  # type: ignore[arg-type]

@@ -205,8 +205,6 @@ def test_a_folder_with_no_such_model_is_one_line(network: Any, tmp_path: Path, c
         ({"shape": (8, 5, 2)}, "multiples of 2"),
         ({"low": 1.0}, "low must be below high"),
         ({"rank": 3}, "there is none"),
-        ({"dataset": Known(), "rank": -1}, "rank is -1"),
-        ({"timesteps": "some"}, "timesteps is 'some'"),
     ],
 )
 def test_parameters_that_do_not_go_together_are_refused(network: Any, tmp_path: Path, wrong: dict, says: str) -> None:

@@ -95,9 +95,6 @@ def test_without_a_covariance_it_says_so() -> None:
     [
         ({"run": "reconstruction"}, UsageError, "choose a run that trained a denoiser"),
         ({"shape": (6, 1)}, ConfigError, r"\[6, 1\]; the fields of the prior's dataset are \[6, 2\]"),
-        ({"rank": -1}, ConfigError, "diffusion.prior.rank is -1; it must be at least 0"),
-        ({"fields": 1}, ConfigError, "diffusion.prior.fields is 1; it must be at least 2"),
-        ({"covariance": "jacobian"}, ConfigError, "'jacobian'; it must be data, errors, network or null"),
     ],
 )
 def test_what_cannot_be_is_said(parameters: dict[str, Any], error: type[Exception], message: str) -> None:

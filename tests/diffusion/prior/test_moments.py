@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import math
 
-import pytest
 import torch
 from torch import Generator, Tensor
 
@@ -12,7 +11,6 @@ from sciml.diffusion.measurement.points import Points
 from sciml.diffusion.prior.gaussian import Gaussian
 from sciml.diffusion.prior.mixture import Mixture
 from sciml.diffusion.prior.moments import Moments
-from sciml.errors import ConfigError
 
 SHAPE = (4, 1)
 
@@ -78,5 +76,3 @@ def test_unknown_moments_are_estimated_and_directions_without_variance_have_no_d
     few = Moments(prior=Bare(), examples=3)
     assert few.log_density(few.sample(2, stream("x", 0))) is None
     assert few.log_density(few.sample(2, stream("x", 0)), 0.1) is not None
-    with pytest.raises(ConfigError, match="examples"):
-        Moments(prior=Bare(), examples=1)

@@ -136,7 +136,6 @@ def test_eigenvectors_are_kept_for_the_next_run(tmp_path: Path, monkeypatch: pyt
     [
         ({"shape": (6, 7, 2)}, r"n, n, 2"),
         ({"shape": (6, 6, 1)}, r"n, n, 2"),
-        ({"scale": (1.0, 0.0)}, "prior.scale"),
         ({"k": math.sqrt(2 * (2 * 5 * math.sin(math.pi / 10)) ** 2)}, "prior.k"),
     ],
 )

@@ -82,10 +82,6 @@ def test_a_residual_is_differentiable_in_both_fields(residual: Residual) -> None
 
 
 def test_what_is_no_joint_field_is_named() -> None:
-    with pytest.raises(ConfigError, match="two positive scales"):
-        Helmholtz(k=0.0, scale=(1.0, 0.0))
-    with pytest.raises(ConfigError, match="average is 'mean'"):
-        Darcy(average="mean", scale=SCALE)
     with pytest.raises(ConfigError, match=r"not \(6, 1\)"):
         Helmholtz(k=0.0, scale=SCALE)(torch.zeros(1, 6, 1))
     with pytest.raises(ConfigError, match="square grid"):

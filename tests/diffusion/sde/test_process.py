@@ -99,10 +99,8 @@ def test_numbers_of_the_papers_formulas() -> None:
 
 
 def test_senseless_parameters_are_refused() -> None:
-    with pytest.raises(ConfigError, match="sigma_min < sigma_max"):
+    with pytest.raises(ConfigError, match="sigma_min is 2"):
         VE(sigma_min=2.0, sigma_max=1.0)
     for kind in (VP, SubVP):
-        with pytest.raises(ConfigError, match="beta_min < beta_max"):
+        with pytest.raises(ConfigError, match="beta_min is 3"):
             kind(beta_min=3.0, beta_max=1.0)
-        with pytest.raises(ConfigError, match="t_min"):
-            kind(t_min=1.0)

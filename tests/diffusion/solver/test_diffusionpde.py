@@ -19,7 +19,7 @@ from sciml.diffusion.residual.helmholtz import Helmholtz
 from sciml.diffusion.sampler.heun import Heun
 from sciml.diffusion.solver.diffusionpde import DiffusionPDE
 from sciml.diffusion.solver.fundps import FunDPS
-from sciml.errors import ConfigError, RunError
+from sciml.errors import RunError
 
 SHAPE = (5, 6, 2)
 PRIOR = Gaussian(shape=SHAPE, mean=0.4)
@@ -146,7 +146,3 @@ def test_weights_that_do_not_fit_are_named() -> None:
         solve(DiffusionPDE(zeta=[1.0, 1.0, 1.0], levels=LEVELS))
     with pytest.raises(RunError, match="one channel each"):
         solve(DiffusionPDE(zeta=[1.0, 0.0], levels=LEVELS), torch.zeros(3, 30), Everything(noise_std=1.0))
-    with pytest.raises(ConfigError, match="solver.late is 2"):  # noqa: RUF043
-        DiffusionPDE(zeta=1.0, late=2, levels=LEVELS)
-    with pytest.raises(ConfigError, match="solver.fading is 0"):  # noqa: RUF043
-        FunDPS(weight=1.0, fading=0, levels=LEVELS)

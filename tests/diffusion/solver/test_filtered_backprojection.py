@@ -55,5 +55,3 @@ def test_what_it_cannot_do_is_refused() -> None:
         FilteredBackprojection()(torch.zeros(1, 3), points, PRIOR, (1, 6, 1), stream("solver", 0))
     with pytest.raises(ConfigError, match=r"solver\.window"):
         FilteredBackprojection(window="boxcar")
-    with pytest.raises(ConfigError, match=r"solver\.cutoff"):
-        FilteredBackprojection(cutoff=0.0)

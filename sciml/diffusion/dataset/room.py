@@ -1,4 +1,4 @@
-"""How many fields the splits of a data set have, and whether there is room for them."""
+"""Whether there is room for the fields of a data set."""
 
 from __future__ import annotations
 
@@ -6,19 +6,6 @@ import math
 
 from sciml.data.mat import GIB
 from sciml.errors import ConfigError
-
-
-def sizes(*, n_train: int, n_val: int, n_test: int) -> dict[str, int]:
-    """By the name of the split.
-
-    Raises:
-        ConfigError: A number is below 1.
-    """
-    counts = {"train": n_train, "val": n_val, "test": n_test}
-    for name, count in counts.items():
-        if count < 1:
-            raise ConfigError(f"dataset.n_{name} is {count}; it must be at least 1")
-    return counts
 
 
 def check_memory(n: int, shape: tuple[int, ...], limit: float) -> None:
