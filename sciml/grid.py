@@ -1,9 +1,9 @@
 """A paper's table as a grid: rows x columns x seeds of experiments, with the numbers that the paper reports.
 
 A cell is one experiment with overrides; its runs differ in their seed only. Overrides of a cell, later
-ones winning: those of the budget, the column, the row, the row under this budget, the user. Rows that are
-no method (``floor``: the trivial answer, ``ceiling``: the exact one) are not trained, so they take neither
-the budget's overrides nor more than one seed unless they say so.
+ones winning: those of the budget, the column, the column under this budget, the row, the row under this budget, the
+user. Rows that are no method (``floor``: the trivial answer, ``ceiling``: the exact one) are not trained, so they
+take neither the budget's overrides nor more than one seed unless they say so.
 """
 
 from __future__ import annotations
@@ -107,6 +107,7 @@ class Column:
     experiment: str | None
     metric: Metric
     tolerance: Tolerance
+    budgets: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # overrides under a budget, of methods only
 
 
 @dataclass(frozen=True)
@@ -195,7 +196,7 @@ def cells(table: Table, budget: Budget, extra: Sequence[str] = ()) -> list[Cell]
         own = (row.overrides, row.budgets.get(budget.name, ()))
         for i, column in enumerate(table.columns):
             if row.kind == "method":
-                overrides = merge(budget.overrides, column.overrides, *own, extra)
+                overrides = merge(budget.overrides, column.overrides, column.budgets.get(budget.name, ()), *own, extra)
             else:
                 overrides = merge(column.overrides, *own, filter(harmless, extra))
             seeds = row.seeds or (budget.seeds if row.kind == "method" else budget.seeds[:1])

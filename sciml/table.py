@@ -99,7 +99,7 @@ def _reported(
     budgets = sorted(table.budgets.values(), key=lambda b: -len(b.overrides))
     spent = next((b for b in budgets if b.overrides and all(agrees(o, choices, tree) for o in b.overrides)), None)
     spending = [b.overrides for b in table.budgets.values()]
-    spending += [overrides for line in table.rows for overrides in line.budgets.values()]
+    spending += [overrides for part in (*table.columns, *table.rows) for overrides in part.budgets.values()]
     free = {key_of(o) for overrides in spending for o in overrides}
     fitting = []
     for cell in cells(table, Budget("", (), (0,))):

@@ -9,12 +9,13 @@ Keys of the file (those in brackets may be left out)::
     source: {text, where, known: read|second-hand}, of every number that says nothing else
     tolerance: {[std], [relative], [absolute]}, at least one
     budgets: {paper: {overrides, seeds, [note]}, desk: {overrides, seeds, [note]}, ...}
-    columns: list of {name, [overrides], [experiment], [metric], [tolerance]}
+    columns: list of {name, [overrides], [budgets], [experiment], [metric], [tolerance]}
     [no_ceiling]: why no row can have kind: ceiling, text
     [cost]: list of costs that a run files and the table prints, such as [network_evaluations, parameters]
     rows: list of {name, [kind: method|floor|ceiling], [overrides], [budgets], [experiment], [seeds], [source],
           reported}
     budgets of a row: overrides under a budget only, {desk: overrides, ...}, such as as many steps as take the same time
+    budgets of a column: the same, for all its methods, such as the points that its problem needs; a row's come after it
     reported: list with one entry per column: {mean, [std], [source]}, or null where nobody has read the number;
               rows that are no method may leave it out
     source of a row or of a number: those of text, where and known in which it differs from the one above it
@@ -60,8 +61,8 @@ def _table(name: str, tree: Any) -> Table:
     required = ("title", "paper", "experiment", "metric", "source", "tolerance", "budgets", "columns", "rows")
     node = _fields("", tree, required, ("no_ceiling", "cost"))
     metric, tolerance = _metric("metric", node["metric"]), _tolerance("tolerance", node["tolerance"])
-    columns = _list("columns", node["columns"], lambda place, item: _column(place, item, metric, tolerance))
     budgets, source = _budgets(node["budgets"]), _source(node["source"])
+    columns = _list("columns", node["columns"], lambda place, item: _column(place, item, budgets, metric, tolerance))
     rows = _list("rows", node["rows"], lambda place, item: _row(place, item, columns, budgets, source))
     for what, items in (("columns", columns), ("rows", rows)):
         seen = [item.name for item in items]
@@ -149,8 +150,8 @@ def _budgets(tree: Any) -> dict[str, Budget]:
     return found
 
 
-def _column(place: str, tree: Any, metric: Metric, tolerance: Tolerance) -> Column:
-    node = _fields(place, tree, ("name",), ("overrides", "experiment", "metric", "tolerance"))
+def _column(place: str, tree: Any, budgets: Collection[str], metric: Metric, tolerance: Tolerance) -> Column:
+    node = _fields(place, tree, ("name",), ("overrides", "budgets", "experiment", "metric", "tolerance"))
     name = _text(f"{place}.name", node["name"])
     place = f"{place} '{name}'"
     return Column(
@@ -159,6 +160,7 @@ def _column(place: str, tree: Any, metric: Metric, tolerance: Tolerance) -> Colu
         experiment=_name(f"{place}: experiment", node["experiment"]) if "experiment" in node else None,
         metric=_metric(f"{place}: metric", node["metric"]) if "metric" in node else metric,
         tolerance=_tolerance(f"{place}: tolerance", node["tolerance"]) if "tolerance" in node else tolerance,
+        budgets=_budgeted(place, node, budgets),
     )
 
 
@@ -179,11 +181,14 @@ def _row(place: str, tree: Any, columns: tuple[Column, ...], budgets: Collection
         reported=_reported(
             place, node.get("reported", [None] * len(columns)), columns, _own_source(place, node, source)
         ),
-        budgets={
-            str(key): _overrides(f"{place}: budgets.{key}", value)
-            for key, value in _fields(f"{place}: budgets", node.get("budgets", {}), (), budgets).items()
-        },
+        budgets=_budgeted(place, node, budgets),
     )
+
+
+def _budgeted(place: str, node: dict[str, Any], budgets: Collection[str]) -> dict[str, tuple[str, ...]]:
+    """What a row or column says under some of the table's budgets."""
+    found = _fields(f"{place}: budgets", node.get("budgets", {}), (), budgets)
+    return {str(key): _overrides(f"{place}: budgets.{key}", value) for key, value in found.items()}
 
 
 def _reported(place: str, tree: Any, columns: tuple[Column, ...], source: Source) -> tuple[Reported | None, ...]:

@@ -217,6 +217,22 @@ def test_a_row_may_spend_a_budget_in_its_own_way():
         parse("doe2020x/main", changed("rows", 1, "budgets", {"desc": []}))
 
 
+def test_a_column_may_spend_a_budget_in_its_own_way():
+    tree = changed("columns", 1, "budgets", {"desk": ["trainer.max_steps=30", "base.points=7"]})
+    tree["rows"][1]["budgets"] = {"desk": ["trainer.max_steps=20"]}
+    table = parse("doe2020x/main", tree)
+    found = {(cell.row.name, cell.column.name): cell.overrides for cell in cells(table, table.budgets["desk"])}
+    assert found["A", "hard"] == (
+        "optimizer=soap", "trainer.max_steps=20", "pinn.beta=5", "base.points=7", "pinn/points=a",
+    )  # fmt: skip
+    assert "trainer.max_steps=30" in found["B", "hard"]  # later than the table's budget, earlier than a row's
+    assert "trainer.max_steps=10" in found["B", "easy"]
+    assert "base.points=7" not in found["nothing", "hard"]  # is not trained
+    assert all("base.points=7" not in cell.overrides for cell in cells(table, table.budgets["paper"]))
+    with pytest.raises(UsageError, match=r"columns\[1\] 'hard': budgets: there is no key desc; did you mean desk"):
+        parse("doe2020x/main", changed("columns", 1, "budgets", {"desc": []}))
+
+
 def test_cells_are_in_table_order_and_later_overrides_win(table):
     found = cells(table, table.budgets["desk"], ["trainer.max_steps=3", "track.mode=disabled"])
     assert [(c.row.name, c.column.name) for c in found[:4]] == [
