@@ -20,26 +20,11 @@ from typing import TYPE_CHECKING, Literal
 import torch
 from torch import Generator, Tensor
 
-from sciml.errors import ConfigError
-
 if TYPE_CHECKING:
     from sciml.influence.base import Likelihood  # which needs this module
 
 Curvature = Literal["auto", "exact", "monte_carlo", "empirical"]
-KINDS = ("auto", "exact", "monte_carlo", "empirical")
 MOST_EXACT = 20
-
-
-def check(kind: str, samples: int) -> None:
-    """Refuse what no config may ask for.
-
-    Raises:
-        ConfigError: Unknown kind, or no samples.
-    """
-    if kind not in KINDS:
-        raise ConfigError(f"influence.attributor.curvature: unknown '{kind}'; one of {', '.join(KINDS)}")
-    if samples < 1:
-        raise ConfigError(f"influence.attributor.samples is {samples}; it must be at least 1")
 
 
 def loss_gradient(likelihood: Likelihood, outputs: Tensor, targets: Tensor) -> Tensor:

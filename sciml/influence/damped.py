@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from abc import ABC
 
-from sciml.errors import ConfigError, RunError
+from sciml.errors import RunError
 from sciml.influence.base import Attributor, Task
 from sciml.ranges import NonNegative
 
@@ -20,14 +20,9 @@ class Damped(Attributor, ABC):
 
     Args:
         damping: :math:`\delta` in units of the mean eigenvalue. With 0, the decay of the task must be positive.
-
-    Raises:
-        ConfigError: The damping is negative.
     """
 
     def __init__(self, *, damping: NonNegative = 0.1) -> None:
-        if not damping >= 0:
-            raise ConfigError(f"influence.attributor.damping is {damping}; it must not be negative")
         self.damping = damping
 
     def added(self, task: Task, mean: float) -> float:

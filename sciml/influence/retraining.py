@@ -25,7 +25,7 @@ import torch
 from torch import Generator, Tensor
 
 from sciml.data.batches import Batches
-from sciml.errors import ConfigError, Diverged
+from sciml.errors import Diverged
 from sciml.influence.base import NetworkTask, Params
 from sciml.ranges import Count, Momentum, Positive
 
@@ -39,24 +39,12 @@ class Recipe:
         batch_size: Examples in a step; an epoch's incomplete last batch is dropped.
         lr: Largest learning rate, of the mean loss.
         momentum: mu.
-
-    Raises:
-        ConfigError: A value is out of its range.
     """
 
     epochs: Count
     batch_size: Count
     lr: Positive
     momentum: Momentum = 0.9
-
-    def __post_init__(self) -> None:
-        for name in ("epochs", "batch_size"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"influence.task.recipe.{name} is {getattr(self, name)}; it must be at least 1")
-        if not self.lr > 0 or not 0 <= self.momentum < 1:
-            raise ConfigError(
-                f"influence.task.recipe: lr {self.lr} must be positive, momentum {self.momentum} in [0, 1)"
-            )
 
     def rates(self, n: int) -> list[float]:
         """The learning rate of every step for n examples."""

@@ -8,7 +8,7 @@ from supervised_toy import toy
 
 from sciml.data.batches import Batches
 from sciml.data.stream import stream
-from sciml.errors import ConfigError, Diverged
+from sciml.errors import Diverged
 from sciml.influence.retraining import Recipe, train
 
 
@@ -66,13 +66,10 @@ def test_a_removed_example_leaves_no_trace() -> None:
         assert torch.equal(p, before[name])
 
 
-def test_training_that_diverges_is_refused_and_so_are_impossible_recipes_and_weights() -> None:
+def test_training_that_diverges_is_refused_and_so_are_impossible_weights() -> None:
     task = toy(recipe=Recipe(epochs=60, batch_size=7, lr=1e6))
     with pytest.raises(Diverged, match="training loss"):
         task.fit(torch.ones(1, 30))
-    for change in ({"epochs": 0}, {"batch_size": 0}, {"lr": 0.0}, {"momentum": 1.0}):
-        with pytest.raises(ConfigError, match=f"influence.task.recipe.*{next(iter(change))}"):
-            Recipe(**{"epochs": 1, "batch_size": 1, "lr": 1.0} | change)
     for bad in (torch.zeros(1, 30), -torch.ones(1, 30)):
         with pytest.raises(ValueError, match="weights must not be negative"):
             next(train(task, task._start(0), bad, task.recipe, torch.Generator()))

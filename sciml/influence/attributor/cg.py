@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from sciml.data.stream import stream
-from sciml.errors import ConfigError, RunError
+from sciml.errors import RunError
 from sciml.influence.base import Params, Task
 from sciml.influence.damped import Damped
 from sciml.influence.ggn_product import Product, mean_eigenvalue, product
@@ -36,18 +36,12 @@ class CG(Damped):
         tolerance: Norm of the residual by that of the gradient, at which a query stops.
         max_steps: Steps at most; a warning tells what residual is left.
         probes: Random vectors for the mean eigenvalue.
-
-    Raises:
-        ConfigError: A parameter is not positive, or the damping is negative.
     """
 
     def __init__(
         self, *, damping: NonNegative = 0.1, tolerance: Positive = 1e-6, max_steps: Count = 200, probes: Count = 64
     ) -> None:
         super().__init__(damping=damping)
-        for name, number in (("tolerance", tolerance), ("max_steps", max_steps), ("probes", probes)):
-            if not number > 0:
-                raise ConfigError(f"influence.attributor.{name} is {number}; it must be positive")
         self.tolerance, self.max_steps, self.probes = tolerance, max_steps, probes
 
     def __call__(self, task: Task, params: Params) -> Tensor:

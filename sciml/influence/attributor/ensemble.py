@@ -14,7 +14,6 @@ from typing import final
 import torch
 from torch import Tensor
 
-from sciml.errors import ConfigError
 from sciml.influence.base import Attributor, Params, Task
 from sciml.ranges import Count
 
@@ -26,14 +25,9 @@ class Ensemble(Attributor):
     Args:
         inner: The other attributor.
         models: M.
-
-    Raises:
-        ConfigError: ``models`` is below 1.
     """
 
     def __init__(self, *, inner: Attributor, models: Count = 4) -> None:
-        if models < 1:
-            raise ConfigError(f"influence.attributor.models is {models}; it must be at least 1")
         self.inner, self.models = inner, models
         self.needs = inner.needs
         self.trainings = models - 1 + models * inner.trainings

@@ -18,7 +18,7 @@ import torch
 from torch import Generator, Tensor
 
 from sciml.data.stream import stream
-from sciml.errors import ConfigError, RunError
+from sciml.errors import RunError
 from sciml.influence.base import Attributor, NetworkTask, Params, Task
 from sciml.influence.ggn_product import Product, batch_product, mean_eigenvalue, product
 from sciml.ranges import Count, NonNegative
@@ -35,9 +35,6 @@ class LiSSA(Attributor):
         repeats: Series that are averaged.
         scale: :math:`\sigma`; 0 takes 1.5 times the largest eigenvalue.
         probes: Random vectors for the mean eigenvalue.
-
-    Raises:
-        ConfigError: A parameter is negative, or ``depth``, ``repeats`` or ``probes`` is zero.
     """
 
     def __init__(
@@ -50,16 +47,6 @@ class LiSSA(Attributor):
         scale: NonNegative = 0.0,
         probes: Count = 64,
     ) -> None:
-        for name, number, least in (
-            ("damping", damping, 0),
-            ("batch_size", batch_size, 0),
-            ("scale", scale, 0),
-            ("depth", depth, 1),
-            ("repeats", repeats, 1),
-            ("probes", probes, 1),
-        ):
-            if not number >= least:
-                raise ConfigError(f"influence.attributor.{name} is {number}; it must be at least {least}")
         self.damping, self.depth, self.batch_size = damping, depth, batch_size
         self.repeats, self.scale, self.probes = repeats, scale, probes
 

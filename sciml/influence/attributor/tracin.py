@@ -15,7 +15,7 @@ from typing import final
 import torch
 from torch import Tensor
 
-from sciml.errors import ConfigError, RunError
+from sciml.errors import RunError
 from sciml.influence.base import Attributor, Params, Task, TrainedTask
 from sciml.ranges import Count
 
@@ -27,17 +27,12 @@ class TracIn(Attributor):
     Args:
         inner: At each checkpoint: the product of the gradients.
         checkpoints: Number of segments of equal length that the training is divided into, at most all its steps.
-
-    Raises:
-        ConfigError: ``checkpoints`` is below 1.
     """
 
     needs: type[Task] = TrainedTask
     trainings = 1
 
     def __init__(self, *, inner: Attributor, checkpoints: Count = 5) -> None:
-        if checkpoints < 1:
-            raise ConfigError(f"influence.attributor.checkpoints is {checkpoints}; it must be at least 1")
         self.inner, self.checkpoints = inner, checkpoints
 
     def __call__(self, task: Task, params: Params) -> Tensor:

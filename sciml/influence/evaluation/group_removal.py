@@ -29,7 +29,7 @@ from sciml.influence.base import Params, Task
 from sciml.influence.correlation import pearson, spearman
 from sciml.influence.evaluation.base import Evaluation, Findings
 from sciml.influence.evaluation.truth import retrained
-from sciml.ranges import Count
+from sciml.ranges import Count, Several
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -47,20 +47,18 @@ class GroupRemoval(Evaluation):
         batch_size: Trainings at once.
 
     Raises:
-        ConfigError: ``groups`` is below 2, or above the number of examples.
+        ConfigError: ``groups`` is above the number of examples.
     """
 
     def __init__(
         self,
         *,
-        groups: Count = 30,
+        groups: Several = 30,
         queries: Count | None = None,
         repeats: Count = 1,
         resamples: Count = 1000,
         batch_size: Count = 64,
     ) -> None:
-        if groups < 2:
-            raise ConfigError(f"influence.evaluation.groups is {groups}; a correlation needs at least 2")
         self.groups, self.queries, self.repeats = groups, queries, repeats
         self.resamples, self.batch_size = resamples, batch_size
 

@@ -20,7 +20,7 @@ How far to trust it:
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Literal, final
+from typing import TYPE_CHECKING, Literal, final
 
 import torch
 from torch import Generator, Tensor
@@ -31,7 +31,7 @@ from sciml.influence.base import Params, Task
 from sciml.influence.correlation import spearman
 from sciml.influence.evaluation.base import FRESH, Evaluation, Findings
 from sciml.influence.evaluation.truth import retrained, subsets
-from sciml.ranges import Count, Range
+from sciml.ranges import Count, ProperFraction
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -51,23 +51,21 @@ class LDS(Evaluation):
             trainings, whose score is ``bound``.
 
     Raises:
-        ConfigError: ``repeats`` is odd, or ``alpha`` not between 0 and 1.
+        ConfigError: ``repeats`` is odd.
     """
 
     def __init__(
         self,
         *,
         masks: Count = 100,
-        alpha: Annotated[float, Range(0, 1, above=True, below=True)] = 0.5,
+        alpha: ProperFraction = 0.5,
         repeats: Count = 4,
         resamples: Count = 200,
         batch_size: Count = 50,
         predict: Literal["scores", "retraining"] = "scores",
     ) -> None:
-        if repeats < 2 or repeats % 2:
+        if repeats % 2:
             raise ConfigError(f"influence.evaluation.repeats is {repeats}; two halves need an even number")
-        if not 0 < alpha < 1:
-            raise ConfigError(f"influence.evaluation.alpha is {alpha}; it must lie between 0 and 1")
         self.masks, self.alpha, self.repeats, self.resamples = masks, alpha, repeats, resamples
         self.batch_size, self.predict = batch_size, predict
 

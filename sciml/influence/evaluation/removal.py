@@ -41,7 +41,7 @@ class Removal(Evaluation):
         batch_size: Trainings at once.
 
     Raises:
-        ConfigError: ``counts`` is empty, does not rise or removes nothing.
+        ConfigError: ``counts`` is empty or does not rise.
     """
 
     def __init__(
@@ -54,8 +54,8 @@ class Removal(Evaluation):
         against: Mapping[str, Attributor] | None = None,
         batch_size: Count = 50,
     ) -> None:
-        if not counts or min(counts) < 1 or sorted(set(counts)) != list(counts):
-            raise ConfigError(f"influence.evaluation.counts is {list(counts)}; it must be rising numbers from 1 on")
+        if not counts or sorted(set(counts)) != list(counts):
+            raise ConfigError(f"influence.evaluation.counts is {list(counts)}; it must be rising numbers")
         self.counts, self.queries, self.repeats, self.draws = list(counts), queries, repeats, draws
         self.against, self.batch_size = dict(against or {}), batch_size
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from abc import ABC
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -23,15 +23,12 @@ from sciml.data.stream import stream
 from sciml.errors import ConfigError, RunError
 from sciml.influence.base import Attributor, NetworkTask, Params, Task
 from sciml.influence.capture import Capture
-from sciml.influence.curvature import check
+from sciml.influence.curvature import Curvature
 from sciml.influence.kronecker.index import Block, Index, Recipe, build, gradients, joined, query_gradients
 from sciml.influence.score import Examples, compress, dense, pairs
 from sciml.influence.separable import moments, take_apart
 from sciml.influence.store import key, load, save
 from sciml.ranges import Count, Natural, NonNegative
-
-PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
-SHARING = ("expand", "reduce")
 
 
 class Kronecker(Attributor, ABC):
@@ -53,7 +50,7 @@ class Kronecker(Attributor, ABC):
             it in memory.
 
     Raises:
-        ConfigError: A parameter is not one of the above.
+        ConfigError: Both ``rank`` and ``query_rank`` are set.
     """
 
     needs: type[Task] = NetworkTask
@@ -65,30 +62,20 @@ class Kronecker(Attributor, ABC):
         self,
         *,
         damping: NonNegative = 0.1,
-        curvature: str = "auto",
+        curvature: Curvature = "auto",
         samples: Count = 8,
-        sharing: str = "expand",
+        sharing: Literal["expand", "reduce"] = "expand",
         batch_size: Count = 1024,
-        precision: str = "float32",
+        precision: Literal["float32", "bfloat16"] = "float32",
         rank: Natural = 0,
         rescore: Natural = 0,
         query_rank: Natural = 0,
         store: str | None = None,
     ) -> None:
-        check(curvature, samples)
-        for name, value, known in (("sharing", sharing, SHARING), ("precision", precision, tuple(PRECISIONS))):
-            if value not in known:
-                raise ConfigError(f"influence.attributor.{name}: unknown '{value}'; one of {', '.join(known)}")
-        sizes = {"damping": damping, "rank": rank, "rescore": rescore, "query_rank": query_rank}
-        for name, number in sizes.items():
-            if not number >= 0:
-                raise ConfigError(f"influence.attributor.{name} is {number}; it must not be negative")
-        if batch_size < 1:
-            raise ConfigError(f"influence.attributor.batch_size is {batch_size}; it must be at least 1")
         if rank > 0 and query_rank > 0:
             raise ConfigError("influence.attributor: rank and query_rank are two approximations of one thing; set one")
         self.store = None if store is None else Path(store)
-        self.damping, self.precision = damping, PRECISIONS[precision]
+        self.damping, self.precision = damping, getattr(torch, precision)
         self.rank, self.rescore, self.query_rank = rank, rescore, query_rank
         self.recipe = Recipe(
             rotate=self.rotate,

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, ClassVar, final
 import torch
 from torch import Tensor
 
-from sciml.errors import ConfigError
 from sciml.influence.pinn_measurement.base import PinnMeasurement
 from sciml.ranges import Count
 
@@ -33,8 +32,6 @@ class Error(PinnMeasurement):
 
     def __init__(self, *, stride: Count = 8) -> None:
         super().__init__()
-        if stride < 1:
-            raise ConfigError(f"influence.task.measurement.stride is {stride}; it must be at least 1")
         self.stride = stride
 
     def prepare(self, run: Pinn) -> None:

@@ -38,7 +38,7 @@ class Value(PinnMeasurement):
 
     def prepare(self, run: Pinn) -> None:
         self.register_buffer("x", points(self.at, run, "value"))
-        if not 0 <= self.output < run.problem.out_features:
+        if self.output >= run.problem.out_features:
             raise ConfigError(
                 f"influence.task.measurement.output is {self.output}; the problem has the unknowns"
                 f" 0 to {run.problem.out_features - 1} ({', '.join(run.problem.outputs)})"

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from sciml.data.stream import stream
 from sciml.errors import ConfigError
+from sciml.ranges import Natural
 
 if TYPE_CHECKING:
     from sciml.diffusion.training import Denoising
@@ -44,7 +45,7 @@ class PriorMeasurement(nn.Module, ABC):
     x: Tensor
     shares: Tensor
 
-    def __init__(self, *, fields: Sequence[int | Sequence[int]]) -> None:
+    def __init__(self, *, fields: Sequence[Natural | Sequence[Natural]]) -> None:
         super().__init__()
         self.fields = [[entry] if isinstance(entry, int) else list(entry) for entry in fields]
         if not self.fields or not all(self.fields):
@@ -58,10 +59,9 @@ class PriorMeasurement(nn.Module, ABC):
         """
         test = run.dataset.splits()["test"]
         numbers = sorted({i for group in self.fields for i in group})
-        if numbers[0] < 0 or numbers[-1] >= len(test):
-            wrong = numbers[0] if numbers[0] < 0 else numbers[-1]
+        if numbers[-1] >= len(test):
             raise ConfigError(
-                f"influence.task.measurement.fields: there is no field {wrong}; the run's test split has 0 to"
+                f"influence.task.measurement.fields: there is no field {numbers[-1]}; the run's test split has 0 to"
                 f" {len(test) - 1}"
             )
         self.numbers = numbers

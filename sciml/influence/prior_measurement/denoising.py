@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, final
 import torch
 from torch import Tensor
 
-from sciml.errors import ConfigError
 from sciml.influence.denoising_loss import quantiles, weighted
 from sciml.influence.prior_measurement.base import PriorMeasurement
 from sciml.ranges import Count, Natural
@@ -32,9 +31,6 @@ class DenoisingLoss(PriorMeasurement):
     Args:
         fields: Numbers in the run's test split, or lists of them.
         draws: K, levels with a noise each.
-
-    Raises:
-        ConfigError: ``draws`` is below 1.
     """
 
     what = "denoising loss"
@@ -43,8 +39,6 @@ class DenoisingLoss(PriorMeasurement):
 
     def __init__(self, *, fields: Sequence[Natural | Sequence[Natural]], draws: Count = 32) -> None:
         super().__init__(fields=fields)
-        if draws < 1:
-            raise ConfigError(f"influence.task.measurement.draws is {draws}; it must be at least 1")
         self.draws = draws
 
     def prepare(self, run: Denoising) -> None:

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, final
 import torch
 from torch import Tensor
 
-from sciml.errors import ConfigError
 from sciml.influence.prior_measurement.base import PriorMeasurement
 from sciml.ranges import Count, Natural, Positive
 
@@ -30,9 +29,6 @@ class PosteriorMean(PriorMeasurement):
         fields: Numbers in the run's test split, or lists of them.
         level: Standard deviation of the noise, in units of the field.
         draws: K.
-
-    Raises:
-        ConfigError: The level is not positive, or ``draws`` below 1.
     """
 
     noisy: Tensor
@@ -41,10 +37,6 @@ class PosteriorMean(PriorMeasurement):
         self, *, fields: Sequence[Natural | Sequence[Natural]], level: Positive = 0.5, draws: Count = 16
     ) -> None:
         super().__init__(fields=fields)
-        if not level > 0 or draws < 1:
-            raise ConfigError(
-                f"influence.task.measurement (posterior_mean) needs level > 0 and draws >= 1, not {level} and {draws}"
-            )
         self.level, self.draws = level, draws
         self.what = f"error of the posterior mean at noise {level:g}"
 

@@ -39,9 +39,6 @@ class Reconstruction(PriorMeasurement):
         measurement: A and the noise of the observation, for fields of the run's shape.
         solver: S.
         draws: K.
-
-    Raises:
-        ConfigError: ``draws`` is below 1.
     """
 
     what = "error of the reconstruction"
@@ -56,8 +53,6 @@ class Reconstruction(PriorMeasurement):
         draws: Count = 4,
     ) -> None:
         super().__init__(fields=fields)
-        if draws < 1:
-            raise ConfigError(f"influence.task.measurement.draws is {draws}; it must be at least 1")
         self.measurement, self.solver, self.draws = measurement, solver, draws
 
     def prepare(self, run: Denoising) -> None:

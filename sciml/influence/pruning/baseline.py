@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from lightning.pytorch import LightningModule
 
 from sciml.data.labelled import Labelled
-from sciml.errors import ConfigError
 
 
 class Baseline(LightningModule):
@@ -14,15 +15,10 @@ class Baseline(LightningModule):
     Args:
         data: The examples.
         predict: ``majority``, the most frequent class of the training part, or ``labels``, the truth.
-
-    Raises:
-        ConfigError: ``predict`` is neither.
     """
 
-    def __init__(self, *, data: Labelled, predict: str = "majority") -> None:
+    def __init__(self, *, data: Labelled, predict: Literal["majority", "labels"] = "majority") -> None:
         super().__init__()
-        if predict not in ("majority", "labels"):
-            raise ConfigError(f"influence.predict is '{predict}'; it must be majority or labels")
         self.data, self.predict = data, predict
 
     def test_dataloader(self) -> list[int]:

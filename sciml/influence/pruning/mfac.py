@@ -29,10 +29,9 @@ from typing import final
 import torch
 from torch import Tensor
 
-from sciml.errors import ConfigError
 from sciml.influence.pruning.base import Pruner, Weights, without_lowest
 from sciml.linalg.woodbury import BlockWoodbury
-from sciml.ranges import Count, NonNegative
+from sciml.ranges import Count, Positive
 
 
 @final
@@ -44,9 +43,6 @@ class MFAC(Pruner):
         batch_size: Examples of which each gradient is the mean.
         damping: Lambda.
         block_size: Weights in a block of the matrix, consecutive among those that are left; None for one block.
-
-    Raises:
-        ConfigError: A number is not positive.
     """
 
     def __init__(
@@ -54,12 +50,9 @@ class MFAC(Pruner):
         *,
         gradients: Count = 64,
         batch_size: Count = 32,
-        damping: NonNegative = 1e-5,
+        damping: Positive = 1e-5,
         block_size: Count | None = 128,
     ) -> None:
-        for name, number in (("gradients", gradients), ("damping", damping), ("block_size", block_size)):
-            if number is not None and number <= 0:
-                raise ConfigError(f"influence.pruner.{name} is {number}; it must be positive")
         self.gradients, self.batch_size, self.damping, self.block_size = gradients, batch_size, damping, block_size
 
     def __call__(self, model: Weights, weights: Tensor, mask: Tensor, keep: int) -> tuple[Tensor, Tensor]:

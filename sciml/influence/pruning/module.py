@@ -9,7 +9,7 @@ trained.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import torch
 from torch import Tensor, nn
@@ -19,10 +19,9 @@ from torch.optim.lr_scheduler import LRScheduler
 from sciml.data.batches import Batches
 from sciml.data.labelled import Examples, Labelled
 from sciml.data.stream import stream
-from sciml.errors import ConfigError
 from sciml.influence.pruning.base import Pruner, Weights, schedule
 from sciml.influence.pruning.dense import Dense
-from sciml.ranges import Count, Fraction
+from sciml.ranges import Count, Range
 from sciml.trained import Trained, check_slots
 
 if TYPE_CHECKING:
@@ -45,8 +44,7 @@ class Classifier(Trained):
         val_every: Steps between two evaluations on the validation part, a multiple of ``log_every``.
 
     Raises:
-        ConfigError: ``val_every`` is no multiple of ``log_every``; ``network`` or ``optimizer`` is missing; a sparsity
-            is not in [0, 1), or ``recomputations`` not positive.
+        ConfigError: ``val_every`` is no multiple of ``log_every``; ``network`` or ``optimizer`` is missing.
     """
 
     def __init__(
@@ -57,7 +55,7 @@ class Classifier(Trained):
         optimizer: Callable[[Iterable[nn.Parameter]], Optimizer],
         scheduler: Callable[[Optimizer], LRScheduler] | None = None,
         pruner: Pruner | None = None,
-        sparsities: Sequence[Fraction] = (),
+        sparsities: Sequence[Annotated[float, Range(0, 1, below=True)]] = (),
         recomputations: Count = 1,
         batch_size: Count = 64,
         log_every: Count = 50,
@@ -65,11 +63,6 @@ class Classifier(Trained):
     ) -> None:
         super().__init__(optimizer=optimizer, scheduler=scheduler, log_every=log_every, val_every=val_every)
         check_slots("influence", network=network, optimizer=optimizer)
-        for sparsity in sparsities:
-            if not 0 <= sparsity < 1:
-                raise ConfigError(f"influence.sparsities: {sparsity} is no share of the weights in [0, 1)")
-        if recomputations < 1:
-            raise ConfigError(f"influence.recomputations is {recomputations}; it must be at least 1")
         self.data, self.pruner = data, Dense() if pruner is None else pruner
         self.network = network(data.in_features, data.classes)
         self.sparsities, self.recomputations = list(sparsities), recomputations

@@ -36,7 +36,7 @@ from torch import Tensor
 
 from sciml.data.dihedral import dihedral
 from sciml.data.stream import stream
-from sciml.errors import ConfigError, UsageError
+from sciml.errors import UsageError
 from sciml.influence.base import NetworkTask, Params
 from sciml.influence.denoising_loss import quantiles, scale
 from sciml.influence.drawing import scored_fields, scored_plane
@@ -72,7 +72,7 @@ class DiffusionRun(RunTask, NetworkTask):
 
     Raises:
         UsageError: No such run, see :func:`sciml.influence.run_task.attributed`, or it trained no denoiser.
-        ConfigError: ``draws`` is below 1, or the measurement does not fit the run.
+        ConfigError: The measurement does not fit the run.
     """
 
     summed: ClassVar[bool] = True
@@ -94,8 +94,6 @@ class DiffusionRun(RunTask, NetworkTask):
         tolerance: NonNegative = 1e-6,
         max_steps: Count = 1000,
     ) -> None:
-        if draws < 1:
-            raise ConfigError(f"influence.task.draws is {draws}; it must be at least 1")
         module = cast("Denoising", attributed(run, family="diffusion"))
         if not hasattr(module, "denoiser"):
             raise UsageError(

@@ -95,7 +95,7 @@ class OperatorRun(RunTask):
         train, query = splits["train"].whole(), splits[split].whole()
         longest = query.target.shape[1]
         for name, number, most in (("n_query", n_query, len(query.input)), ("steps", steps or longest, longest)):
-            if not 1 <= number <= most:
+            if number > most:
                 raise ConfigError(f"influence.task.{name} is {number}; split '{split}' of the run has {most}")
         self.n_train, self.n_query = len(train.input), n_query
         for name, value in (

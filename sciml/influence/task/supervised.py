@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict
-from typing import Any, Literal, final
+from typing import Annotated, Any, Literal, final
 
 import torch
 from torch import Tensor, nn
@@ -22,7 +22,7 @@ from sciml.data.stream import stream
 from sciml.errors import ConfigError
 from sciml.influence.base import Likelihood, Params, TrainedTask
 from sciml.influence.retraining import Recipe, checksum, train
-from sciml.ranges import Count, Fraction, NonNegative
+from sciml.ranges import Count, NonNegative, Range
 
 
 @final
@@ -65,15 +65,15 @@ class Supervised(TrainedTask):
         n_query: Count,
         decay: NonNegative,
         standardise: bool = True,
-        flipped: Fraction = 0.0,
+        flipped: Annotated[float, Range(0, 1, below=True)] = 0.0,
         queries: Literal["held_out", "training"] = "held_out",
     ) -> None:
         super().__init__()
         x, y = data
-        if n_train < 1 or n_query < 1 or n_train + n_query > len(x):
+        if n_train + n_query > len(x):
             raise ConfigError(
-                f"influence.task: n_train {n_train} and n_query {n_query} must be positive, and together at most the"
-                f" {len(x)} examples of the data set"
+                f"influence.task: n_train {n_train} and n_query {n_query} together are more than the {len(x)} examples"
+                " of the data set"
             )
         self.n_train, self.n_query, self.decay = n_train, n_query, decay
         self.likelihood, self.recipe = likelihood, recipe
@@ -98,8 +98,8 @@ class Supervised(TrainedTask):
         self.network = self._network(0).eval()
 
     def _flip(self, fraction: float, classes: int) -> None:
-        if classes < 2 or not 0 < fraction < 1:
-            raise ConfigError(f"influence.task.flipped is {fraction}: it needs classes, and a fraction between 0 and 1")
+        if classes < 2:
+            raise ConfigError(f"influence.task.flipped is {fraction}: the data set has no classes")
         generator = stream("flipped")
         chosen = torch.randperm(self.n_train, generator=generator)[: max(1, round(fraction * self.n_train))]
         shift = torch.randint(1, classes, (len(chosen),), generator=generator)

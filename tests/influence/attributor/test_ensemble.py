@@ -1,11 +1,9 @@
 from __future__ import annotations
 
-import pytest
 import torch
 from supervised_toy import toy
 from torch import Tensor
 
-from sciml.errors import ConfigError
 from sciml.influence.attributor.ensemble import Ensemble
 from sciml.influence.attributor.tracin import TracIn
 from sciml.influence.base import Attributor, NetworkTask, Params, Task
@@ -38,5 +36,3 @@ def test_of_one_model_it_is_the_attributor_itself() -> None:
 
 def test_trainings_of_the_inner_attributor_count_for_each_model() -> None:
     assert Ensemble(inner=TracIn(inner=Predicted()), models=3).trainings == 2 + 3
-    with pytest.raises(ConfigError, match=r"influence.attributor.models is 0"):
-        Ensemble(inner=Predicted(), models=0)

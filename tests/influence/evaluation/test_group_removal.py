@@ -79,8 +79,6 @@ def test_the_interval_is_that_of_resampled_groups() -> None:
 
 
 def test_numbers_of_groups() -> None:
-    with pytest.raises(ConfigError, match="groups is 1"):
-        GroupRemoval(groups=1)
     task = Additive()
     with pytest.raises(ConfigError, match="groups is 11, but the task has only 10"):
         GroupRemoval(groups=11)(task, {}, scores(task))

@@ -97,6 +97,5 @@ def test_the_interval_covers_as_often_as_it_says() -> None:
 
 
 def test_an_odd_number_of_repeats_has_no_halves() -> None:
-    for settings in ({"repeats": 3}, {"repeats": 0}, {"alpha": 1.0}):
-        with pytest.raises(ConfigError, match=f"influence.evaluation.{next(iter(settings))}"):
-            LDS(**settings)
+    with pytest.raises(ConfigError, match="repeats is 3"):
+        LDS(repeats=3)

@@ -12,7 +12,6 @@ from omegaconf import OmegaConf
 from torch import Tensor, nn
 
 from sciml.data.labelled import Examples
-from sciml.errors import ConfigError
 from sciml.influence.pruning.base import Pruner, Weights, schedule, without_lowest
 from sciml.influence.pruning.diagonal import Diagonal
 from sciml.influence.pruning.magnitude import Magnitude
@@ -145,10 +144,3 @@ def test_the_schedule_takes_the_same_share_in_each_step_and_ends_at_the_sparsity
 def test_of_equal_scores_the_later_weights_stay() -> None:
     mask = torch.tensor([True, False, True, True])
     assert without_lowest(torch.zeros(3), mask, 1).tolist() == [False, False, False, True]
-
-
-def test_numbers_that_are_not_positive_are_refused() -> None:
-    with pytest.raises(ConfigError, match=r"influence\.pruner\.block_size is 0"):
-        MFAC(block_size=0)
-    with pytest.raises(ConfigError, match=r"influence\.pruner\.damping is -1"):
-        MFAC(damping=-1)

@@ -78,7 +78,7 @@ def test_the_training_examples_can_be_the_queries() -> None:
 
 
 def test_a_data_set_that_is_too_small_is_refused() -> None:
-    with pytest.raises(ConfigError, match="at most the 40 examples"):
+    with pytest.raises(ConfigError, match="more than the 40 examples"):
         toy(n_train=33)
 
 
