@@ -139,6 +139,22 @@ REFUSED: dict[str, dict[str, Any]] = {
     "sciml.influence.task.diffusion_run.DiffusionRun": {"draws": 0},
     "sciml.influence.task.operator_run.OperatorRun": {"n_query": 0, "steps": 0},
     "sciml.influence.task.supervised.Supervised": {"n_train": 0, "n_query": 0, "flipped": 1.0},
+    "sciml.network.convolution.Convolution": {"width": 0, "depth": 0, "kernel": 0},
+    "sciml.network.denoiser.Denoiser": {"dims": 3, "patch": 0, "width": 1, "multipliers": [0], "groups": 0},
+    "sciml.network.ffno.FFNO": {"modes": 4, "factor": 0, "projection": 0},
+    "sciml.network.fno.FNO": {"modes": [4, 0], "width": 0, "depth": 0, "lifting": -1, "padding": -1},
+    "sciml.network.fourier.Fourier": {"features": 0, "sigma": [1.0, 0.0]},
+    "sciml.network.galerkin.GalerkinTransformer": {"dims": 4, "coarsening": 0.5, "depth": 0},
+    "sciml.network.lsm.LSM": {"scales": 0, "patch": [2, 0]},
+    "sciml.network.mlp.MLP": {"width": 0, "depth": 0},
+    "sciml.network.modified_mlp.ModifiedMLP": {"width": 0, "depth": 0, "sigma": 0},
+    "sciml.network.pirate.PirateNet": {"width": 0, "blocks": 0, "sigma": 0},
+    "sciml.network.score_mlp.ScoreMLP": {"width": 0, "blocks": 0},
+    "sciml.network.siren.Siren": {"width": 0, "depth": 0, "omega": 0.0},
+    "sciml.network.spectral_diagonal.SpectralDiagonal": {"modes": 0},
+    "sciml.network.transolver.Transolver": {"dims": 4, "slices": 0, "kernel": 0},
+    "sciml.network.unet.UNet": {"dims": 3, "width": 1, "blocks": 0, "multipliers": [0]},
+    "sciml.pinn.problem.box.Box": {"grid": {"x": 1}, "periodic": {"x": 0}},
 }
 
 

@@ -3,30 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Annotated
 
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from sciml.errors import ConfigError
+from sciml.ranges import Range
 
 CONVOLUTIONS: dict[int, type[nn.Module]] = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
 BATCH_NORMS: dict[int, type[nn.Module]] = {1: nn.BatchNorm1d, 2: nn.BatchNorm2d, 3: nn.BatchNorm3d}
 MAX_POOLS: dict[int, type[nn.Module]] = {1: nn.MaxPool1d, 2: nn.MaxPool2d, 3: nn.MaxPool3d}
+Axes = Annotated[int, Range(1, 3)]
 LINEAR_MODES = {1: "linear", 2: "bilinear", 3: "trilinear"}
-
-
-def check_dims(key: str, dims: int) -> None:
-    """Refuse a number of space axes that no layer here has.
-
-    Args:
-        key: The parameter that says it.
-        dims: The number.
-
-    Raises:
-        ConfigError: It is not 1, 2 or 3.
-    """
-    if dims not in CONVOLUTIONS:
-        raise ConfigError(f"network.{key}: {dims} space axes; there are networks for 1, 2 and 3")
 
 
 def convolution(dims: int, n: int, m: int, kernel: int, bias: bool = True) -> nn.Module:

@@ -36,7 +36,7 @@ class Convolution(nn.Module):
         grid_free: A field sampled on a finer grid gives another output there.
 
     Raises:
-        ConfigError: Unknown activation, an even kernel, or a width or depth below 1.
+        ConfigError: Unknown activation, or an even kernel.
     """
 
     spatial_dims: ClassVar[int] = 1
@@ -56,9 +56,6 @@ class Convolution(nn.Module):
         super().__init__()
         if activation not in ACTIVATIONS:
             raise ConfigError(f"network.activation: unknown '{activation}'; one of {', '.join(sorted(ACTIVATIONS))}")
-        for name, number in (("width", width), ("depth", depth), ("kernel", kernel)):
-            if number < 1:
-                raise ConfigError(f"network.{name} is {number}; it must be at least 1")
         if kernel % 2 == 0:
             raise ConfigError(f"network.kernel is {kernel}; it must be odd, to be centred on a point")
         sizes = [in_features, *[width] * depth, out_features]

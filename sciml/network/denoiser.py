@@ -18,17 +18,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import ClassVar, final
+from typing import Annotated, ClassVar, final
 
 import torch
 from torch import Tensor, nn
 
-from sciml.errors import ConfigError, RunError
+from sciml.errors import RunError
 from sciml.network.axes import CONVOLUTIONS
-from sciml.network.layer import activation_of, check_sizes
+from sciml.network.layer import activation_of
 from sciml.network.patches import crop_to, divisible, pad_to, patchify, unpatchify
-from sciml.network.unet import TRANSPOSED, Closed, Embeddings
-from sciml.ranges import Count, Natural
+from sciml.network.unet import TRANSPOSED, Closed, Embeddings, check_channels
+from sciml.ranges import Count, Natural, Range, Several
 
 START = 1e-5  # of the weights that end a block, relative to torch's own
 
@@ -58,7 +58,7 @@ class Denoiser(nn.Module):
         grid_free: A field sampled on a finer grid gives another output there.
 
     Raises:
-        ConfigError: A number or a name out of its range.
+        ConfigError: Unknown activation, or see :func:`sciml.network.unet.check_channels`.
     """
 
     equivariant: ClassVar[frozenset[str]] = frozenset()
@@ -69,9 +69,9 @@ class Denoiser(nn.Module):
         in_features: Count,
         out_features: Count,
         *,
-        dims: Count = 2,
+        dims: Annotated[int, Range(1, 2)] = 2,
         patch: Count = 2,
-        width: Count = 32,
+        width: Several = 32,
         multipliers: Sequence[Count] = (1, 2, 4),
         blocks: Count = 1,
         groups: Count = 8,
@@ -80,8 +80,7 @@ class Denoiser(nn.Module):
         conditions: Natural = 0,
     ) -> None:
         super().__init__()
-        _check(dims, width, multipliers, groups)
-        check_sizes(patch=patch, blocks=blocks)
+        check_channels(width, multipliers, groups)
         self.dims, self.periodic, self.activation = dims, periodic, activation_of(activation)
         self.patch, self.cell = [patch] * dims, patch * 2 ** (len(multipliers) - 1)
         features = 4 * width if conditions else 0
@@ -186,13 +185,3 @@ def _small(convolution: nn.Module) -> nn.Module:
         for parameter in convolution.parameters():
             parameter.mul_(START)
     return convolution
-
-
-def _check(dims: int, width: int, multipliers: Sequence[int], groups: int) -> None:
-    if dims not in TRANSPOSED:
-        raise ConfigError(f"network.dims is {dims}; it must be 1 or 2")
-    if not multipliers or min(multipliers) < 1:
-        raise ConfigError(f"network.multipliers is {list(multipliers)}; it must be one or more numbers of at least 1")
-    check_sizes(width=width, groups=groups)
-    if width < 2 or width % groups:
-        raise ConfigError(f"network.groups is {groups}; it must divide network.width, {width}, which is at least 2")

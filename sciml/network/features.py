@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sciml.errors import ConfigError
+from sciml.ranges import Count, Positive
 
 
 class FourierFeatures(nn.Module):
@@ -30,25 +31,23 @@ class FourierFeatures(nn.Module):
         trainable: Whether the frequencies are trained.
 
     Raises:
-        ConfigError: An odd number of features or one below 2, a σ that is not positive, or not one for each input.
+        ConfigError: An odd number of features, or not one σ for each input.
     """
 
     frequencies: Tensor
 
     def __init__(
-        self, in_features: int, features: int, *, sigma: float | Sequence[float], trainable: bool = False
+        self, in_features: Count, features: Count, *, sigma: Positive | Sequence[Positive], trainable: bool = False
     ) -> None:
         super().__init__()
-        if features < 2 or features % 2:
-            raise ConfigError(f"network.features is {features}; it must be an even number of at least 2")
+        if features % 2:
+            raise ConfigError(f"network.features is {features}; it must be an even number")
         sigmas = [float(sigma)] * in_features if isinstance(sigma, (int, float)) else [float(s) for s in sigma]
         if len(sigmas) != in_features:
             raise ConfigError(
                 f"network.sigma has {len(sigmas)} numbers; it must have one for each of the {in_features} inputs of the"
                 " network, or be one number"
             )
-        if min(sigmas) <= 0:
-            raise ConfigError(f"network.sigma is {sigma}; it must be positive")
         frequencies = 2 * math.pi * torch.randn(features // 2, in_features) * torch.tensor(sigmas)
         if trainable:
             self.frequencies = nn.Parameter(frequencies)

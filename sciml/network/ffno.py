@@ -25,7 +25,6 @@ from torch import Tensor, nn
 
 from sciml.errors import ConfigError
 from sciml.network.fno import FUNCTIONS, Padding, TwoLayers
-from sciml.network.layer import check_sizes
 from sciml.network.spectral import Spectral, check_modes
 from sciml.ranges import Count, NonNegative
 
@@ -56,7 +55,7 @@ class FFNO(nn.Module):
             have no highest frequency, it does so to a few digits only.
 
     Raises:
-        ConfigError: A number or a name out of its range.
+        ConfigError: Unknown name, no modes, or not one padding for each axis.
     """
 
     def __init__(
@@ -77,7 +76,6 @@ class FFNO(nn.Module):
     ) -> None:
         super().__init__()
         self.modes = check_modes(modes)
-        check_sizes(width=width, depth=depth, factor=factor, projection=projection)
         if activation not in FUNCTIONS:
             raise ConfigError(f"network.activation: unknown '{activation}'; one of {', '.join(sorted(FUNCTIONS))}")
         if head not in HEADS:

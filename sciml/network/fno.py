@@ -28,7 +28,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sciml.errors import ConfigError
-from sciml.network.layer import ACTIVATIONS, check_sizes
+from sciml.network.layer import ACTIVATIONS
 from sciml.network.spectral import Spectral, check_modes
 from sciml.ranges import Count, Natural, NonNegative
 
@@ -62,7 +62,7 @@ class FNO(nn.Module):
             have no highest frequency, it does so to a few digits only.
 
     Raises:
-        ConfigError: A number or a name out of its range.
+        ConfigError: Unknown name, no modes, or a padding that does not fit.
     """
 
     def __init__(
@@ -85,8 +85,6 @@ class FNO(nn.Module):
     ) -> None:
         super().__init__()
         self.modes = check_modes(modes)
-        check_sizes(width=width, depth=depth, projection=projection)
-        check_sizes(lifting=lifting + 1, mlp=mlp + 1)
         if activation not in FUNCTIONS:
             raise ConfigError(f"network.activation: unknown '{activation}'; one of {', '.join(sorted(FUNCTIONS))}")
         act, self._smooth = FUNCTIONS[activation], activation != "relu"
@@ -243,7 +241,7 @@ class Padding:
     """Zeros at the end of each of the first axes.
 
     Raises:
-        ConfigError: A negative padding, or not one for each axis.
+        ConfigError: There is not one for each axis, or one is neither a number of points nor a fraction.
     """
 
     def __init__(self, padding: float | Sequence[float], axes: int) -> None:
@@ -253,7 +251,7 @@ class Padding:
                 f"network.padding has {len(self.amounts)} numbers; it must be one, or one for each of {axes} axes"
             )
         for amount in self.amounts:
-            if amount < 0 or (isinstance(amount, float) and amount >= 1 and not amount.is_integer()):
+            if isinstance(amount, float) and amount >= 1 and not amount.is_integer():
                 raise ConfigError(f"network.padding is {padding}; it must be a number of points or a fraction below 1")
         self.any = any(self.amounts)
 

@@ -18,7 +18,7 @@ small uniform numbers of FNO's code (the author's are smaller still). The H1 ter
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -26,11 +26,10 @@ from torch.nn import functional as F
 
 from sciml.errors import ConfigError
 from sciml.network.attention import EPS, PositionedAttention
-from sciml.network.axes import check_dims, interpolate
-from sciml.network.layer import check_sizes
+from sciml.network.axes import Axes, interpolate
 from sciml.network.resample import Coarsen, Refine
 from sciml.network.spectral import Spectral
-from sciml.ranges import Count, Momentum, NonNegative, Positive
+from sciml.ranges import Count, Momentum, NonNegative, Range
 
 NORMS = ("head", "layer")
 
@@ -61,7 +60,7 @@ class GalerkinTransformer(nn.Module):
         grid_free: Sums over points are integrals, but of fields on one grid: on a finer one, another rule.
 
     Raises:
-        ConfigError: An unknown ``attention`` or ``norm``, a number below 1, a width that the heads do not divide.
+        ConfigError: An unknown ``attention`` or ``norm``, fewer inputs than axes, a width that the heads do not divide.
     """
 
     equivariant: ClassVar[frozenset[str]] = frozenset()
@@ -72,14 +71,14 @@ class GalerkinTransformer(nn.Module):
         in_features: Count,
         out_features: Count,
         *,
-        dims: Count = 1,
+        dims: Axes = 1,
         attention: str = "galerkin",
         norm: str = "head",
         width: Count = 96,
         depth: Count = 4,
         heads: Count = 1,
         feedforward: Count = 192,
-        coarsening: Positive = 1.0,
+        coarsening: Annotated[float, Range(1)] = 1.0,
         modes: Count = 16,
         decoder_width: Count = 48,
         gain: NonNegative = 0.01,
@@ -87,12 +86,8 @@ class GalerkinTransformer(nn.Module):
         dropout: Momentum = 0.0,
     ) -> None:
         super().__init__()
-        check_dims("dims", dims)
-        check_sizes(width=width, depth=depth, heads=heads, feedforward=feedforward, decoder_width=decoder_width)
         if norm not in NORMS:
             raise ConfigError(f"network.norm: unknown '{norm}'; one of {', '.join(NORMS)}")
-        if coarsening < 1:
-            raise ConfigError(f"network.coarsening is {coarsening:g}; attention acts on no finer grid than the field's")
         if in_features < dims:
             raise ConfigError(f"network.dims is {dims}, but a point has only {in_features} channels for its position")
         self.dims = dims

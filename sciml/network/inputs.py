@@ -18,8 +18,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from sciml.errors import ConfigError
-
 
 class Inputs(nn.Module):
     """A network behind features of its inputs.
@@ -31,9 +29,6 @@ class Inputs(nn.Module):
         upper: Upper corner of the domain.
         harmonics: Number of harmonics by input, for the periodic ones.
         scale: Whether the other inputs are scaled.
-
-    Raises:
-        ConfigError: A number of harmonics below 1.
     """
 
     pointwise = True
@@ -49,9 +44,6 @@ class Inputs(nn.Module):
         scale: bool = True,
     ) -> None:
         super().__init__()
-        for axis, number in harmonics.items():
-            if number < 1:
-                raise ConfigError(f"periodic input {axis} has {number} harmonics; it needs at least 1")
         plain = [axis for axis in range(len(lower)) if axis not in harmonics]
         waves = [(axis, k) for axis, number in sorted(harmonics.items()) for k in range(1, number + 1)]
         lengths = [high - low for low, high in zip(lower, upper, strict=True)]

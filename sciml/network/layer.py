@@ -34,17 +34,6 @@ def activation_of(name: str) -> Callable[[Tensor], Tensor]:
     return ACTIVATIONS[name]
 
 
-def check_sizes(**sizes: int) -> None:
-    """Refuse numbers of units or layers below 1.
-
-    Raises:
-        ConfigError: One is.
-    """
-    for name, number in sizes.items():
-        if number < 1:
-            raise ConfigError(f"network.{name} is {number}; it must be at least 1")
-
-
 def linear(n: int, m: int, init: str = "torch") -> nn.Linear:
     """A linear layer from n to m units.
 

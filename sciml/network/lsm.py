@@ -33,8 +33,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sciml.errors import ConfigError
-from sciml.network.axes import BATCH_NORMS, MAX_POOLS, check_dims, convolution, interpolate
-from sciml.network.layer import check_sizes
+from sciml.network.axes import BATCH_NORMS, CONVOLUTIONS, MAX_POOLS, convolution, interpolate
 from sciml.network.patches import crop_to, divisible, pad_to, patchify, unpatchify
 from sciml.ranges import Count
 
@@ -61,7 +60,7 @@ class LSM(nn.Module):
         grid_free: A field sampled on a finer grid gives another output there: patches are counted in points.
 
     Raises:
-        ConfigError: An unknown ``norm``, a number below 1, a width that the heads do not divide, more than 3 axes.
+        ConfigError: An unknown ``norm``, a width that the heads do not divide, more than 3 axes.
     """
 
     equivariant: ClassVar[frozenset[str]] = frozenset()
@@ -82,10 +81,8 @@ class LSM(nn.Module):
         norm: str = "batch",
     ) -> None:
         super().__init__()
-        check_dims("patch", len(patch))
-        check_sizes(
-            width=width, scales=scales, tokens=tokens, basis=basis, heads=heads, hidden=hidden, patch=min(patch)
-        )
+        if len(patch) not in CONVOLUTIONS:
+            raise ConfigError(f"network.patch: {len(patch)} space axes; there are networks for 1, 2 and 3")
         if width % heads:
             raise ConfigError(f"network.width is {width}; {heads} heads do not divide it")
         if norm not in NORMS:

@@ -12,7 +12,7 @@ from itertools import pairwise
 
 from torch import Tensor, nn
 
-from sciml.network.layer import activation_of, check_sizes, linear
+from sciml.network.layer import activation_of, linear
 from sciml.ranges import Count
 
 
@@ -31,7 +31,7 @@ class MLP(nn.Module):
         pointwise: Each point is mapped on its own, so that the network can be a field.
 
     Raises:
-        ConfigError: Unknown activation or start, or a width or depth below 1.
+        ConfigError: Unknown activation or start.
     """
 
     pointwise = True
@@ -48,7 +48,6 @@ class MLP(nn.Module):
     ) -> None:
         super().__init__()
         self.activation = activation_of(activation)
-        check_sizes(width=width, depth=depth)
         sizes = [in_features, *[width] * depth, out_features]
         self.layers = nn.ModuleList(linear(n, m, init) for n, m in pairwise(sizes))
 

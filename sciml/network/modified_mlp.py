@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from sciml.network.features import FourierFeatures
-from sciml.network.layer import Factorised, activation_of, check_sizes, linear
+from sciml.network.layer import Factorised, activation_of, linear
 from sciml.ranges import Count, Positive
 
 
@@ -37,7 +37,7 @@ class ModifiedMLP(nn.Module):
         sigma: Standard deviation of their frequencies, one for all inputs or one for each.
 
     Raises:
-        ConfigError: A number or a name out of its range.
+        ConfigError: Unknown activation or start, or see :class:`FourierFeatures`.
     """
 
     pointwise = True
@@ -57,7 +57,6 @@ class ModifiedMLP(nn.Module):
     ) -> None:
         super().__init__()
         self.activation = activation_of(activation)
-        check_sizes(width=width, depth=depth)
 
         def layer(n: int, m: int) -> nn.Module:
             return Factorised(n, m, init=init) if factorised else linear(n, m, init)

@@ -23,7 +23,7 @@ import torch
 from torch import Tensor, nn
 
 from sciml.network.features import FourierFeatures
-from sciml.network.layer import Factorised, activation_of, check_sizes, linear
+from sciml.network.layer import Factorised, activation_of, linear
 from sciml.ranges import Count, Positive
 
 
@@ -42,7 +42,7 @@ class PirateNet(nn.Module):
         alpha: How much of a block counts at the start.
 
     Raises:
-        ConfigError: A number or a name out of its range.
+        ConfigError: Unknown activation or start, or see :class:`FourierFeatures`.
     """
 
     pointwise = True
@@ -62,7 +62,6 @@ class PirateNet(nn.Module):
     ) -> None:
         super().__init__()
         self.activation = activation_of(activation)
-        check_sizes(width=width, blocks=blocks)
 
         def layer(m: int = width) -> nn.Module:
             return Factorised(width, m, init=init) if factorised else linear(width, m, init)

@@ -15,7 +15,7 @@ from typing import ClassVar, final
 import torch
 from torch import Tensor, nn
 
-from sciml.network.layer import activation_of, check_sizes
+from sciml.network.layer import activation_of
 from sciml.network.unet import Embeddings
 from sciml.ranges import Count, Natural
 
@@ -38,7 +38,7 @@ class ScoreMLP(nn.Module):
         pointwise: Each point is mapped on its own.
 
     Raises:
-        ConfigError: Unknown activation, or a number below 1.
+        ConfigError: Unknown activation.
     """
 
     pointwise: ClassVar[bool] = True
@@ -54,7 +54,6 @@ class ScoreMLP(nn.Module):
         conditions: Natural = 0,
     ) -> None:
         super().__init__()
-        check_sizes(width=width, blocks=blocks)
         self.activation = activation_of(activation)
         self.embeddings = Embeddings("score_mlp", conditions, width, width, self.activation)
         self.first, self.last = nn.Linear(in_features, width), _small(nn.Linear(width, out_features))

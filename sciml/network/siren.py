@@ -16,8 +16,6 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from sciml.errors import ConfigError
-from sciml.network.layer import check_sizes
 from sciml.ranges import Count, Positive
 
 
@@ -30,9 +28,6 @@ class Siren(nn.Module):
         width: Units in each hidden layer.
         depth: Number of hidden layers, at least 1.
         omega: Frequency ω_0 of the sines.
-
-    Raises:
-        ConfigError: A number out of its range.
     """
 
     pointwise = True
@@ -41,9 +36,6 @@ class Siren(nn.Module):
         self, in_features: Count, out_features: Count, *, width: Count, depth: Count, omega: Positive = 30.0
     ) -> None:
         super().__init__()
-        check_sizes(width=width, depth=depth)
-        if omega <= 0:
-            raise ConfigError(f"network.omega is {omega:g}; it must be positive")
         self.omega = omega
         sizes = [in_features, *[width] * depth, out_features]
         self.layers = nn.ModuleList(nn.Linear(n, m) for n, m in pairwise(sizes))

@@ -23,7 +23,6 @@ from torch import Tensor, nn
 
 from sciml.errors import ConfigError
 from sciml.network.dft import kept, prefers_dft, to_grid, to_grid_along, to_modes, to_modes_along
-from sciml.network.layer import check_sizes
 
 STARTS = ("normal", "uniform")
 TRANSFORMS = ("auto", "dft", "fft")
@@ -44,7 +43,7 @@ class Spectral(nn.Module):
         imag: Imaginary parts.
 
     Raises:
-        ConfigError: A number or a name out of its range.
+        ConfigError: Unknown name, or no modes.
     """
 
     def __init__(
@@ -124,9 +123,8 @@ def check_modes(modes: Sequence[int]) -> tuple[int, ...]:
     """Modes by axis, as a tuple.
 
     Raises:
-        ConfigError: There is none, or one is below 1.
+        ConfigError: There is none.
     """
-    if isinstance(modes, int) or len(modes) == 0:
-        raise ConfigError(f"network.modes is {modes}; it must be a list with one number for each space axis")
-    check_sizes(modes=min(modes))
-    return tuple(int(m) for m in modes)
+    if not modes:
+        raise ConfigError("network.modes is empty; it must have one number for each space axis")
+    return tuple(modes)

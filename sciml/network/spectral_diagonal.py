@@ -15,7 +15,6 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from sciml.errors import ConfigError
 from sciml.ranges import Count
 
 
@@ -31,9 +30,6 @@ class SpectralDiagonal(nn.Module):
         spatial_dims: Axes of a field between batch and channels.
         equivariant: Symmetries that it has by construction.
         grid_free: A field sampled on a finer grid gives the same output there.
-
-    Raises:
-        ConfigError: ``modes`` is below 1.
     """
 
     spatial_dims: ClassVar[int] = 1
@@ -42,8 +38,6 @@ class SpectralDiagonal(nn.Module):
 
     def __init__(self, in_features: Count, out_features: Count, *, modes: Count = 16) -> None:
         super().__init__()
-        if modes < 1:
-            raise ConfigError(f"network.modes is {modes}; it must be at least 1")
         self.modes = modes
         self.weight = nn.Parameter(torch.randn(modes, in_features, out_features, 2) / in_features)
 

@@ -30,8 +30,7 @@ import torch
 from torch import Tensor, nn
 
 from sciml.errors import ConfigError
-from sciml.network.axes import check_dims, convolution
-from sciml.network.layer import check_sizes
+from sciml.network.axes import Axes, convolution
 from sciml.ranges import Count, Momentum, Natural
 
 PROJECTIONS = ("convolution", "linear")
@@ -63,8 +62,8 @@ class Transolver(nn.Module):
         grid_free: A field sampled on a finer grid gives another output there.
 
     Raises:
-        ConfigError: An unknown ``projection`` or ``init``, an even kernel, a number below 1, a width that the heads do
-            not divide.
+        ConfigError: An unknown ``projection`` or ``init``, an even kernel, fewer inputs than axes, a width that the
+            heads do not divide.
     """
 
     equivariant: ClassVar[frozenset[str]] = frozenset()
@@ -75,7 +74,7 @@ class Transolver(nn.Module):
         in_features: Count,
         out_features: Count,
         *,
-        dims: Count = 2,
+        dims: Axes = 2,
         projection: str = "convolution",
         width: Count = 128,
         depth: Count = 8,
@@ -88,8 +87,6 @@ class Transolver(nn.Module):
         dropout: Momentum = 0.0,
     ) -> None:
         super().__init__()
-        check_dims("dims", dims)
-        check_sizes(width=width, depth=depth, heads=heads, slices=slices, expansion=expansion, kernel=kernel)
         for name, choice, known in (("projection", projection, PROJECTIONS), ("init", init, STARTS)):
             if choice not in known:
                 raise ConfigError(f"network.{name}: unknown '{choice}'; one of {', '.join(known)}")

@@ -22,16 +22,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from itertools import pairwise
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sciml.errors import ConfigError, RunError
-from sciml.ranges import Count, Natural
+from sciml.network.axes import CONVOLUTIONS
+from sciml.ranges import Count, Natural, Range, Several
 
-CONVOLUTIONS: dict[int, type[nn.Module]] = {1: nn.Conv1d, 2: nn.Conv2d}
 TRANSPOSED: dict[int, type[nn.Module]] = {1: nn.ConvTranspose1d, 2: nn.ConvTranspose2d}
 Activation = Callable[[Tensor], Tensor]
 ACTIVATIONS: dict[str, Activation] = {"gelu": F.gelu, "silu": F.silu, "relu": F.relu}
@@ -59,7 +59,7 @@ class UNet(nn.Module):
         grid_free: A field sampled on a finer grid gives another output there.
 
     Raises:
-        ConfigError: A number or a name out of its range.
+        ConfigError: Unknown activation, or see :func:`check_channels`.
     """
 
     equivariant: ClassVar[frozenset[str]] = frozenset()
@@ -70,8 +70,8 @@ class UNet(nn.Module):
         in_features: Count,
         out_features: Count,
         *,
-        dims: Count = 2,
-        width: Count = 64,
+        dims: Annotated[int, Range(1, 2)] = 2,
+        width: Several = 64,
         multipliers: Sequence[Count] = (1, 2, 4, 16),
         blocks: Count = 2,
         groups: Count = 1,
@@ -80,7 +80,9 @@ class UNet(nn.Module):
         conditions: Natural = 0,
     ) -> None:
         super().__init__()
-        _check(dims, width, multipliers, blocks, groups, activation)
+        check_channels(width, multipliers, groups)
+        if activation not in ACTIVATIONS:
+            raise ConfigError(f"network.activation: unknown '{activation}'; one of {', '.join(sorted(ACTIVATIONS))}")
         self.dims, self.periodic, self.activation = dims, periodic, ACTIVATIONS[activation]
         self.cell = 2 ** (len(multipliers) - 1)
         embedding = 4 * width if conditions else 0
@@ -281,15 +283,13 @@ class Embeddings(nn.ModuleList):
         return torch.stack([embed(c) for embed, c in zip(self, condition.unbind(-1), strict=True)]).sum(0)
 
 
-def _check(dims: int, width: int, multipliers: Sequence[int], blocks: int, groups: int, activation: str) -> None:
-    if dims not in CONVOLUTIONS:
-        raise ConfigError(f"network.dims is {dims}; it must be 1 or 2")
-    if activation not in ACTIVATIONS:
-        raise ConfigError(f"network.activation: unknown '{activation}'; one of {', '.join(sorted(ACTIVATIONS))}")
-    if not multipliers or min(multipliers) < 1:
-        raise ConfigError(f"network.multipliers is {list(multipliers)}; it must be one or more numbers of at least 1")
-    for name, number, least in (("width", width, 2), ("blocks", blocks, 1), ("groups", groups, 1)):
-        if number < least:
-            raise ConfigError(f"network.{name} is {number}; it must be at least {least}")
+def check_channels(width: int, multipliers: Sequence[int], groups: int) -> None:
+    """Refuse numbers of channels that do not go together.
+
+    Raises:
+        ConfigError: There are no multipliers, or the groups do not divide the width.
+    """
+    if not multipliers:
+        raise ConfigError("network.multipliers is empty; it must be one or more numbers")
     if width % groups:
         raise ConfigError(f"network.groups is {groups}; it must divide network.width, {width}")

@@ -95,10 +95,8 @@ def test_what_cannot_be_is_said() -> None:
     with pytest.raises(RunError, match="made for 1 conditions and is given 0"):
         small()(field(1, 8, 8, 2))
     wrong: list[tuple[dict[str, Any], str]] = [
-        ({"dims": 3}, "network.dims is 3"),
         ({"groups": 3}, "network.groups is 3; it must divide network.width, 4"),
         ({"multipliers": ()}, "network.multipliers"),
-        ({"patch": 0}, "network.patch is 0"),
         ({"activation": "sin"}, "unknown 'sin'"),
     ]
     for parameters, message in wrong:

@@ -62,7 +62,6 @@ def test_it_has_as_many_parameters_as_the_papers_network(share: bool, spectral: 
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"factor": 0}, "factor is 0"),
         ({"activation": "step"}, "unknown 'step'"),
         ({"head": "both"}, "network.head: unknown 'both'"),
     ],

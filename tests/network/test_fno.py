@@ -139,12 +139,9 @@ def test_padding_parts_the_ends_of_the_domain() -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"width": 0}, "width is 0"),
-        ({"depth": 0}, "depth is 0"),
         ({"activation": "step"}, "unknown 'step'"),
         ({"skip": "dense"}, "network.skip: unknown 'dense'"),
         ({"padding": [1]}, "padding has 1 numbers"),
-        ({"padding": -1}, "padding is -1"),
         ({"padding": 1.5}, "padding is 1.5"),
     ],
 )

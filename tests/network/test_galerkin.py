@@ -82,12 +82,9 @@ def test_parameters_of_the_authors_networks(in_features: int, settings: dict, ex
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"dims": 4}, "dims: 4 space axes"),
         ({"dims": 3}, "dims is 3, but a point has only 2 channels"),
         ({"norm": "batch"}, "norm: unknown 'batch'"),
         ({"attention": "hard"}, "attention: unknown 'hard'"),
-        ({"coarsening": 0.5}, "coarsening is 0.5"),
-        ({"depth": 0}, "depth is 0"),
     ],
 )
 def test_errors_name_the_setting(settings: dict, message: str) -> None:

@@ -99,8 +99,6 @@ def test_group_normalisation_does_not_mix_examples() -> None:
     ("settings", "message"),
     [
         ({"width": 12}, "width is 12; 8 heads do not divide it"),
-        ({"scales": 0}, "scales is 0"),
-        ({"patch": [2, 0]}, "patch is 0"),
         ({"patch": [2, 2, 2, 2]}, "patch: 4 space axes"),
         ({"norm": "layer"}, "norm: unknown 'layer'"),
     ],

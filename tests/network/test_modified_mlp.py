@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 import torch
 
-from sciml.errors import ConfigError
 from sciml.network.modified_mlp import ModifiedMLP
 
 
@@ -29,8 +28,3 @@ def test_equal_gates_leave_one_hidden_layer() -> None:
     network.v.load_state_dict(network.u.state_dict())
     x = torch.randn(7, 2)
     torch.testing.assert_close(network(x), network.last(torch.tanh(network.u(x))))
-
-
-def test_errors_name_the_setting() -> None:
-    with pytest.raises(ConfigError, match=r"network.depth is 0"):
-        ModifiedMLP(2, 1, width=5, depth=0)

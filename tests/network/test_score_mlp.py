@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from sciml.errors import ConfigError, RunError
+from sciml.errors import RunError
 from sciml.network.score_mlp import START, ScoreMLP
 
 
@@ -52,5 +52,3 @@ def test_it_begins_at_zero_and_refuses_other_conditions() -> None:
         net(x)
     with pytest.raises(RunError, match="0 conditions and is given 1"):
         small(0)(x, points(3, 1))
-    with pytest.raises(ConfigError, match=r"network\.width is 0"):
-        ScoreMLP(2, 2, width=0)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 import torch
 
-from sciml.errors import ConfigError
 from sciml.network.siren import Siren
 
 
@@ -28,8 +27,3 @@ def test_every_hidden_layer_sees_a_standard_normal() -> None:
         argument = 30 * (h @ layer.weight.T)  # the theorem has no biases
         assert float(argument.detach().std()) == pytest.approx(1.0, abs=0.1)
         h = torch.sin(argument)
-
-
-def test_errors_name_the_setting() -> None:
-    with pytest.raises(ConfigError, match=r"network.omega is 0; it must be positive"):
-        Siren(2, 1, width=5, depth=1, omega=0.0)

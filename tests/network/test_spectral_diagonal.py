@@ -3,7 +3,6 @@ from __future__ import annotations
 import pytest
 import torch
 
-from sciml.errors import ConfigError
 from sciml.network.spectral_diagonal import SpectralDiagonal
 
 
@@ -31,8 +30,3 @@ def test_modes_beyond_the_last_are_cut() -> None:
 
 def test_a_grid_with_fewer_modes_is_no_error() -> None:
     assert SpectralDiagonal(1, 1, modes=16)(torch.randn(1, 8, 1)).shape == (1, 8, 1)
-
-
-def test_it_passes_at_least_one_mode() -> None:
-    with pytest.raises(ConfigError, match="modes"):
-        SpectralDiagonal(1, 1, modes=0)

@@ -143,11 +143,9 @@ def test_convolutions_refuse_a_cloud() -> None:
     ("settings", "message"),
     [
         ({"width": 12}, "width is 12; 8 heads do not divide it"),
-        ({"slices": 0}, "slices is 0"),
         ({"kernel": 2}, "kernel is 2; it must be odd"),
         ({"projection": "graph"}, "projection: unknown 'graph'"),
         ({"init": "zero"}, "init: unknown 'zero'"),
-        ({"dims": 4}, "dims: 4 space axes"),
         ({"dims": 3}, "dims is 3, but a point has only 2 channels"),
     ],
 )

@@ -107,9 +107,6 @@ def test_examples_do_not_see_each_others_conditions() -> None:
 @pytest.mark.parametrize(
     ("parameters", "message"),
     [
-        ({"dims": 3}, "network.dims is 3"),
-        ({"width": 1}, "network.width"),
-        ({"blocks": 0}, "network.blocks"),
         ({"groups": 3}, "network.groups is 3; it must divide network.width, 4"),
         ({"multipliers": ()}, "network.multipliers"),
         ({"activation": "tan"}, "network.activation: unknown 'tan'"),

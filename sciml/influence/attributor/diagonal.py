@@ -10,7 +10,8 @@ from __future__ import annotations
 
 from typing import ClassVar, final
 
-from sciml.influence.kronecker.attributor import Kronecker
+from sciml.influence.curvature import Curvature
+from sciml.influence.kronecker.attributor import Kronecker, Precision
 from sciml.ranges import Count, NonNegative
 
 
@@ -25,10 +26,10 @@ class Diagonal(Kronecker):
         self,
         *,
         damping: NonNegative = 0.1,
-        curvature: str = "auto",
+        curvature: Curvature = "auto",
         samples: Count = 8,
         batch_size: Count = 1024,
-        precision: str = "float32",
+        precision: Precision = "float32",
     ) -> None:
         super().__init__(
             damping=damping, curvature=curvature, samples=samples, batch_size=batch_size, precision=precision

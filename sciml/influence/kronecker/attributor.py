@@ -30,6 +30,8 @@ from sciml.influence.separable import moments, take_apart
 from sciml.influence.store import key, load, save
 from sciml.ranges import Count, Natural, NonNegative
 
+Precision = Literal["float32", "bfloat16"]  # of torch
+
 
 class Kronecker(Attributor, ABC):
     """One training pass or two, then scores for any queries.
@@ -66,7 +68,7 @@ class Kronecker(Attributor, ABC):
         samples: Count = 8,
         sharing: Literal["expand", "reduce"] = "expand",
         batch_size: Count = 1024,
-        precision: Literal["float32", "bfloat16"] = "float32",
+        precision: Precision = "float32",
         rank: Natural = 0,
         rescore: Natural = 0,
         query_rank: Natural = 0,

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from sciml.influence.base import NetworkTask, Params, Task
-from sciml.influence.kronecker.attributor import Kronecker
+from sciml.influence.kronecker.attributor import Kronecker, Precision
 from sciml.ranges import Count
 
 
@@ -28,7 +28,7 @@ class GradientProduct(Kronecker, ABC):
     rotate: ClassVar[bool] = False
     spectrum: ClassVar[str] = "one"
 
-    def __init__(self, *, batch_size: Count = 1024, precision: str = "float32") -> None:
+    def __init__(self, *, batch_size: Count = 1024, precision: Precision = "float32") -> None:
         super().__init__(batch_size=batch_size, precision=precision)
 
     def __call__(self, task: Task, params: Params) -> Tensor:

@@ -19,6 +19,7 @@ from sciml.network.inputs import Inputs
 from sciml.pinn.base import Points, Problem
 from sciml.pinn.condition import Condition, Periodic
 from sciml.pinn.jet import Jet
+from sciml.ranges import Count, Several
 from sciml.taylor import Taylor
 
 
@@ -34,8 +35,7 @@ class Box(Problem):
         ansatz: Use the equation's ansatz, which meets its initial and boundary values exactly.
 
     Raises:
-        ConfigError: A domain without extent, an input that the equation does not have, a grid below 2 points, or an
-            ansatz that the equation does not have.
+        ConfigError: A domain without extent, or an input or an ansatz that the equation does not have.
     """
 
     interior = "residual"
@@ -45,8 +45,8 @@ class Box(Problem):
         *,
         equation: Equation,
         conditions: Mapping[str, Condition],
-        grid: Mapping[str, int],
-        periodic: Mapping[str, int] | None = None,
+        grid: Mapping[str, Several],
+        periodic: Mapping[str, Count] | None = None,
         scale: bool = False,
         ansatz: bool = False,
     ) -> None:
@@ -75,8 +75,6 @@ class Box(Problem):
         if set(grid) != set(equation.inputs):
             raise ConfigError(f"grid names {', '.join(grid)}; the inputs are {', '.join(equation.inputs)}")
         for axis, name in enumerate(equation.inputs):
-            if grid[name] < 2:
-                raise ConfigError(f"grid.{name} is {grid[name]}; it must be at least 2")
             open_end = axis in around
             line = torch.linspace(
                 equation.lower[axis], equation.upper[axis], grid[name] + open_end, dtype=torch.float64

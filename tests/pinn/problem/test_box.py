@@ -72,7 +72,6 @@ def test_only_the_conditions_asked_for() -> None:
         ({"conditions": {"start": Initial(n=0)}}, "condition 'start' received no points"),
         ({"conditions": {"residual": Initial(n=5)}}, "'residual' is the equation itself"),
         ({"grid": {"t": 5, "y": 5}}, "grid names t, y; the inputs are t, x"),
-        ({"grid": {"t": 1, "x": 5}}, "grid.t is 1"),
         ({"periodic": {"y": 1}}, "periodic: no input 'y'"),
         ({"equation": Advection(), "ansatz": True}, "Advection has none"),
     ],
