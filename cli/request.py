@@ -104,5 +104,7 @@ def _unresolved(error: Exception, key: str) -> str:
         missing = first.split("'")[1]
         how = f": choose one with {missing}=<option>" if missing in SHARED else ""
         return f"{key} refers to {missing}, which is not there{how}"
+    if found := re.search(r"Missing mandatory value: (\S+)", first):
+        return f"{found[1]} has no value: add {found[1]}=<value>; {key} refers to it"
     reason = first.partition("raised while resolving interpolation: ")[2].strip('"')
     return f"{key}: {reason or first}"

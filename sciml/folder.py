@@ -7,6 +7,7 @@
 ``last.ckpt``       where a stopped run goes on; ``best.ckpt`` has the lowest held-out loss
 ``previous.ckpt``   the one before ``last.ckpt``, while the run is not complete: should that be damaged
 ``figures/*.png``   what the method draws after its test
+``<name>.npz``      arrays that it hands over: samples of a posterior, scores of training examples
 ``error.txt``       the full trace, when the run failed
 ``row.json``        the result; written last: a folder with a row is complete, one without resumable
 ==================  =========================================================================
@@ -28,7 +29,7 @@ from pathlib import Path
 from typing import Any
 
 from sciml.errors import RunError, Stopped, UsageError
-from sciml.files import disk_error, exclusive, write_atomically
+from sciml.files import disk_error, exclusive, replacing, write_atomically
 
 log = logging.getLogger("sciml")
 # Where the run in progress looks for other runs. No part of its config: a result does not depend on where it lies.
@@ -160,6 +161,19 @@ class RunFolder:
         write_atomically(self.row, json.dumps(row, indent=1) + "\n")
         with suppress(OSError):
             self.previous.unlink(missing_ok=True)
+
+    def write_arrays(self, files: Mapping[str, Mapping[str, Any]]) -> None:
+        """Write each of them as ``<name>.npz``: arrays, or tensors on the CPU, by name.
+
+        Raises:
+            RunError: They cannot be written.
+        """
+        import numpy as np
+
+        for name, arrays in files.items():
+            plain: dict[str, Any] = {key: np.asarray(array) for key, array in arrays.items()}
+            with replacing(self.path / f"{name}.npz") as temporary, open(temporary, "wb") as stream:
+                np.savez(stream, allow_pickle=False, **plain)
 
     def read_config(self) -> dict[str, Any]:
         """The resolved config that the run was started with.

@@ -165,6 +165,7 @@ def _run(request: Request, family: str, meeting: Meeting, console: Console | Non
             metrics = _test(tester, module, tracker)
             cost = {"steps": trainer.global_step, **_optional(module, "cost", {})}
             tracker.log_figures(_optional(module, "figures", {}))
+            folder.write_arrays(_optional(module, "arrays", {}))
             if folder.best.exists():
                 module.load_state_dict(checkpoint.read(folder.best)["state_dict"])
                 metrics |= _test(tester, module, tracker, prefix="best/")

@@ -12,6 +12,7 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from helpers import often
@@ -111,14 +112,21 @@ RECONSTRUCTION = {
 }
 
 
+# What the user of an experiment must give.
+GIVEN = {
+    "baseline/observed": ("diffusion.path=mine.npz", "diffusion.shape=[4,4,1]", "diffusion.measurement.noise_std=0.1")
+}
+
+
 @cache
 def tree(name: str) -> dict[str, Any]:
     """The config of an experiment, to be read only."""
-    return request(name, Path("unused")).tree
+    return request(name, Path("unused"), *GIVEN.get(name, ())).tree
 
 
 def small(name: str, sizes: dict[str, str] = SMALL) -> list[str]:
-    return [f"{key}={value}" for key, value in sizes.items() if has(tree(name), key.split("."))] + small_fields(name)
+    less = [f"{key}={value}" for key, value in sizes.items() if has(tree(name), key.split("."))]
+    return [*GIVEN.get(name, ()), *less, *small_fields(name)]
 
 
 def small_fields(name: str) -> list[str]:
@@ -136,7 +144,9 @@ def has(node: Any, path: list[str]) -> bool:
 
 
 @pytest.mark.parametrize("name", named("experiment"))
-def test_experiment_runs(name: str, tmp_path: Path) -> None:
+def test_experiment_runs(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    np.savez("mine.npz", y=np.arange(3.0), positions=np.eye(3, 2))
     asked = request(name, tmp_path, *small(name))
     assert asked.experiment == name
     if needed := asked.tree.get("influence", {}).get("task", {}).get("run"):

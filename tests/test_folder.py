@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from sciml.errors import UsageError
@@ -94,3 +95,15 @@ def test_find_by_folder_file_or_part_of_the_path(tmp_path: Path) -> None:
         find("c/d/1111111112-seed0", tmp_path)
     with pytest.raises(UsageError, match="holds no runs"):
         find("x", tmp_path / "c/d/1111111111-seed0/none")
+
+
+def test_arrays_are_written_whole_and_hold_no_objects(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+    folder.write_arrays({"scores": {"value": np.arange(3.0), "names": np.array(["a", "b"])}})
+    with np.load(tmp_path / "scores.npz", allow_pickle=False) as found:
+        assert found["value"].tolist() == [0, 1, 2]
+        assert found["names"].tolist() == ["a", "b"]
+    with pytest.raises(ValueError, match="Object arrays"):
+        folder.write_arrays({"scores": {"value": np.array([object()])}})
+    assert [path.name for path in tmp_path.iterdir()] == ["scores.npz"]
+    assert np.load(tmp_path / "scores.npz")["value"].tolist() == [0, 1, 2]

@@ -67,7 +67,7 @@ class Prior(nn.Module, ABC):
         evaluations: Calls of :meth:`posterior` so far, each for a whole batch.
         backwards: How many of them a gradient was taken through, as solvers report.
         noise: The law of the noise in its noisy versions, where that is not white.
-        units: Of its fields, where those of the data that it was learned from are others.
+        units: Of the data that it was learned from.
         names: Of the channels, where it knows them.
     """
 
@@ -142,7 +142,7 @@ class Dataset(ABC):
         shape: Of one field, ``(*grid, channels)``.
         names: Of the channels.
         periodic: Of each axis of the grid.
-        units: Of the fields, where those of its files are others.
+        units: Of the numbers in its files.
     """
 
     shape: tuple[int, ...]
@@ -163,7 +163,7 @@ class Measurement(nn.Module, ABC):
 
     Attributes:
         axes: Of the grids of its fields; None for any number.
-        needs_files: It is made of files of the user's own, which its parameter ``path`` names.
+        needs_files: As that of a prior.
         calls: Applications of A and of its adjoint so far, each for a whole batch.
     """
 

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, final
 import numpy as np
 
 from sciml.diffusion.dataset.simulated import Simulated
+from sciml.diffusion.units import Units
 from sciml.errors import ConfigError
 from sciml.simulation import darcy
 
@@ -37,6 +38,7 @@ class Darcy(Simulated):
         if not isinstance(flow, darcy.Darcy) or (flow.law, flow.sampling) != ("threshold", "nodes"):
             raise ConfigError("dataset.simulation must be darcy with law: threshold and sampling: nodes")
         self.low, self.high = flow.low, flow.high
+        self.units = Units([(flow.high - flow.low) / 2, self.scale], [(flow.high + flow.low) / 2, 0])
 
     def channels(self, samples: h5py.File) -> list[np.ndarray]:
         arrays: Any = samples

@@ -36,6 +36,7 @@ from sciml.data import mat
 from sciml.data.arrays import npy
 from sciml.diffusion.base import Dataset
 from sciml.diffusion.dataset.room import check_memory
+from sciml.diffusion.units import Units
 from sciml.errors import ConfigError, RunError, UsageError
 from sciml.ranges import Count, Positive
 
@@ -153,6 +154,7 @@ class DiffusionPDE(Dataset):
         self.names, self.periodic = self.layout.names, self.layout.periodic
         grid = self._shape(_files(self.path, self.layout)[0])[1:]
         self.shape = (*grid, len(self.names))
+        self.units = Units(self.layout.scale, self.layout.offset)
         check_memory(sum(self.counts.values()), self.shape, limit)
 
     def splits(self) -> dict[str, Tensor]:

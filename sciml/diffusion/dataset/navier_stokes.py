@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, final
 import numpy as np
 
 from sciml.diffusion.dataset.simulated import Simulated
+from sciml.diffusion.units import Units
 from sciml.errors import ConfigError
 from sciml.simulation import navier_stokes
 
@@ -28,7 +29,7 @@ class NavierStokes(Simulated):
     def check(self) -> None:
         if not isinstance(self.simulation, navier_stokes.NavierStokes) or self.simulation.frames < 2:
             raise ConfigError("dataset.simulation must be navier_stokes with two frames or more")
-        self.last = self.simulation.frames - 1
+        self.last, self.units = self.simulation.frames - 1, Units([self.scale])
 
     def channels(self, samples: h5py.File) -> list[np.ndarray]:
         vorticity: Any = samples["vorticity"]
