@@ -45,10 +45,10 @@ def check_cadence(log_every: int, val_every: int) -> None:
     """A held-out loss can only be taken where a chunk ends.
 
     Raises:
-        ConfigError: ``val_every`` is not a positive multiple of ``log_every``.
+        ConfigError: ``val_every`` is not a multiple of ``log_every``.
     """
-    if log_every < 1 or val_every < 1 or val_every % log_every:
-        raise ConfigError(f"val_every ({val_every}) must be a positive multiple of log_every ({log_every})")
+    if val_every % log_every:
+        raise ConfigError(f"val_every ({val_every}) must be a multiple of log_every ({log_every})")
 
 
 def optimization(

@@ -3,7 +3,8 @@
 A config is held against them before anything is built, and the message names the key as the config
 has it: ``bad value for pinn.n_points: 0 is not a whole number of at least 1``. So a constructor does not
 repeat its annotations: it refuses what depends on several of its parameters, or on data. Who calls one
-from Python with a number outside the annotated range is told by nobody, as with any annotation.
+from Python with a number outside the annotated range is told by nobody, as with any annotation. What no
+config builds, such as a solver of :mod:`sciml.equation` or :mod:`sciml.linalg`, refuses by itself.
 """
 
 from __future__ import annotations

@@ -31,6 +31,7 @@ from sciml.equation.etdrk4 import fast_length
 from sciml.equation.operator import partials
 from sciml.equation.series import Series, solve
 from sciml.errors import ConfigError
+from sciml.ranges import Positive
 
 
 class KdVCosine(Evolution):
@@ -77,7 +78,7 @@ class KdVSolitons(Evolution):
         x2: Where the slower one starts.
 
     Raises:
-        ConfigError: The speeds are not positive, or not in this order.
+        ConfigError: The speeds are not in this order.
     """
 
     inputs = ("t", "x")
@@ -85,9 +86,9 @@ class KdVSolitons(Evolution):
     lower = (0.0, 0.0)
     upper = (5.0, 20.0)
 
-    def __init__(self, *, c1: float = 6.0, c2: float = 2.0, x1: float = -2.0, x2: float = 2.0) -> None:
-        if not c1 > c2 > 0:
-            raise ConfigError(f"c1 is {c1:g} and c2 {c2:g}; speeds must be positive, that of the first soliton larger")
+    def __init__(self, *, c1: Positive = 6.0, c2: Positive = 2.0, x1: float = -2.0, x2: float = 2.0) -> None:
+        if c1 <= c2:
+            raise ConfigError(f"c1 is {c1:g} and c2 {c2:g}; the first soliton must be the faster one")
         self.c, self.start = (c1, c2), (x1, x2)
 
     def residual(self, field: Field, x: Tensor) -> Tensor:

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import math
 from functools import cache
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
@@ -25,8 +25,7 @@ from sciml.equation.base import Evolution, Field
 from sciml.equation.etdrk4 import fast_length
 from sciml.equation.operator import partials
 from sciml.equation.series import Series, solve
-from sciml.errors import ConfigError
-from sciml.ranges import Positive
+from sciml.ranges import Range
 
 _IMAGES = 3  # on either side; for a period of 10 the next ones are below 1e-14
 
@@ -35,19 +34,14 @@ class Schroedinger(Evolution):
     """Two solitons that breathe; unknowns are real and imaginary part.
 
     Args:
-        half: Half of the period; 5 in the standard test.
-
-    Raises:
-        ConfigError: ``half`` is below 5, so that images would be missed.
+        half: Half of the period; 5 in the standard test, below which images would be missed.
     """
 
     inputs = ("t", "x")
     outputs = ("u", "v")
     tolerance = 1e-8
 
-    def __init__(self, *, half: Positive = 5.0) -> None:
-        if half < 5:
-            raise ConfigError(f"half is {half:g}; it must be at least 5")
+    def __init__(self, *, half: Annotated[float, Range(5)] = 5.0) -> None:
         self.half = half
         self.lower, self.upper = (0.0, -half), (math.pi / 2, half)
 

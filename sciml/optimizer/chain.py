@@ -48,8 +48,6 @@ class Chain(ObjectiveOptimizer):
             raise ConfigError("optimizer.stages is empty; a chain needs at least one stage")
         for i, stage in enumerate(stages):
             _check(i, stage, last=i + 1 == len(stages))
-        if lr < 0:
-            raise ValueError(f"lr is {lr}; it must not be negative")
         super().__init__(params, {"lr": lr})
         self.stages = stages
         self._begin(0)

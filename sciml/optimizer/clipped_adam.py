@@ -13,7 +13,6 @@ from typing import Any, overload
 import torch
 from torch import Tensor, nn
 
-from sciml.errors import ConfigError
 from sciml.ranges import Momentum, NonNegative, Positive
 
 
@@ -27,9 +26,6 @@ class ClippedAdam(torch.optim.AdamW):
         eps: Added to the root of the second.
         weight_decay: Share of the weights, times ``lr``, that each step takes away.
         max_norm: c.
-
-    Raises:
-        ConfigError: ``max_norm`` is not positive.
     """
 
     def __init__(
@@ -42,8 +38,6 @@ class ClippedAdam(torch.optim.AdamW):
         weight_decay: NonNegative = 0.0,
         max_norm: Positive = 1.0,
     ) -> None:
-        if max_norm <= 0:
-            raise ConfigError(f"optimizer.max_norm is {max_norm:g}; it must be positive")
         # One pass over the numbers of a parameter in place of ten: a tenth to a fifth of a small network's step.
         super().__init__(params, lr=lr, betas=betas, eps=eps, weight_decay=weight_decay, fused=True)
         self.max_norm = max_norm

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from sciml.optimizer.base import Objective, ObjectiveOptimizer
+from sciml.ranges import NonNegative
 
 log = logging.getLogger("sciml")
 MEMORY = "memory"
@@ -26,12 +27,10 @@ class FlatOptimizer(ObjectiveOptimizer):
         lr: What the group's learning rate is; each optimiser says what it does with it. At 0 nothing moves.
 
     Raises:
-        ValueError: There are several groups, dtypes or devices, a parameter is complex, or the learning rate negative.
+        ValueError: There are several groups, dtypes or devices, or a parameter is complex.
     """
 
-    def __init__(self, params: Iterable[Tensor] | Iterable[dict[str, Any]], *, lr: float) -> None:
-        if lr < 0:
-            raise ValueError(f"lr is {lr}; it must not be negative")
+    def __init__(self, params: Iterable[Tensor] | Iterable[dict[str, Any]], *, lr: NonNegative) -> None:
         super().__init__(params, {"lr": lr})
         name = type(self).__name__
         if len(self.param_groups) > 1:

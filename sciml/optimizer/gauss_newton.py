@@ -40,7 +40,7 @@ from sciml.optimizer.base import Objective
 from sciml.optimizer.flat import FlatOptimizer
 from sciml.optimizer.least_squares import DampedLeastSquares
 from sciml.optimizer.line_search import best_of_halved
-from sciml.ranges import Momentum, Natural, NonNegative, Positive
+from sciml.ranges import Momentum, Natural, Positive
 
 
 class GaussNewton(FlatOptimizer):
@@ -52,13 +52,13 @@ class GaussNewton(FlatOptimizer):
         damping: λ.
 
     Raises:
-        ValueError: A number is out of its range; see also :class:`FlatOptimizer`.
+        ValueError: See :class:`FlatOptimizer`.
     """
 
-    def __init__(self, params: Iterable[Tensor] | Iterable[dict[str, Any]], *, lr: float = 1.0, damping: float) -> None:
+    def __init__(
+        self, params: Iterable[Tensor] | Iterable[dict[str, Any]], *, lr: Positive = 1.0, damping: Positive
+    ) -> None:
         super().__init__(params, lr=lr)
-        if not 0 < damping < math.inf:
-            raise ValueError(f"damping is {damping}; it must be positive")
         self.damping = damping
 
     @final
@@ -107,7 +107,7 @@ class ENGDW(GaussNewton):
         halvings: The shortest step of the line search is ``lr / 2**halvings``; 0 for steps of ``lr`` without search.
 
     Raises:
-        ValueError: A number is out of its range.
+        ValueError: See :class:`FlatOptimizer`.
     """
 
     def __init__(
@@ -115,12 +115,10 @@ class ENGDW(GaussNewton):
         params: Iterable[Tensor] | Iterable[dict[str, Any]],
         *,
         lr: Positive = 1.0,
-        damping: NonNegative = 1e-12,
+        damping: Positive = 1e-12,
         halvings: Natural = 30,
     ) -> None:
         super().__init__(params, lr=lr, damping=damping)
-        if halvings < 0:
-            raise ValueError(f"halvings is {halvings}; it must not be negative")
         self.halvings = halvings
 
     def move(self, objective: Objective, residual: Tensor, system: DampedLeastSquares, value: float) -> None:
@@ -150,7 +148,7 @@ class SPRING(ENGDW):
         halvings: The shortest step of the line search is ``lr / 2**halvings``; 0 for steps of ``lr`` without search.
 
     Raises:
-        ValueError: A number is out of its range.
+        ValueError: See :class:`FlatOptimizer`.
     """
 
     def __init__(
@@ -158,13 +156,11 @@ class SPRING(ENGDW):
         params: Iterable[Tensor] | Iterable[dict[str, Any]],
         *,
         lr: Positive = 1.0,
-        damping: NonNegative = 1e-10,
+        damping: Positive = 1e-10,
         momentum: Momentum = 0.9,
         halvings: Natural = 30,
     ) -> None:
         super().__init__(params, lr=lr, damping=damping, halvings=halvings)
-        if not 0 <= momentum < 1:
-            raise ValueError(f"momentum is {momentum}; it must lie in [0, 1)")
         self.momentum = momentum
 
     def _direction(self, residual: Tensor, system: DampedLeastSquares) -> Tensor:

@@ -31,7 +31,7 @@ from torch import Tensor
 from sciml.optimizer.base import Objective
 from sciml.optimizer.gauss_newton import GaussNewton
 from sciml.optimizer.least_squares import DampedLeastSquares
-from sciml.ranges import Count, NonNegative, Positive
+from sciml.ranges import Count, Positive
 
 SHRINK, GROW = 1 / 3, 2.0  # of the damping, at most and at first
 LEAST, MOST = 1e-30, 1e30  # dampings between which it moves
@@ -50,7 +50,7 @@ class LevenbergMarquardt(GaussNewton):
         acceleration: α, the longest acceleration of a step that is taken, in lengths of d; None for steps without.
 
     Raises:
-        ValueError: A number is out of its range.
+        ValueError: See :class:`FlatOptimizer`.
     """
 
     def __init__(
@@ -58,15 +58,11 @@ class LevenbergMarquardt(GaussNewton):
         params: Iterable[Tensor] | Iterable[dict[str, Any]],
         *,
         lr: Positive = 1.0,
-        damping: NonNegative = 1e-3,
+        damping: Positive = 1e-3,
         trials: Count = 10,
         acceleration: Positive | None = 0.75,
     ) -> None:
         super().__init__(params, lr=lr, damping=damping)
-        if trials < 1:
-            raise ValueError(f"trials is {trials}; it must be at least 1")
-        if acceleration is not None and not acceleration > 0:
-            raise ValueError(f"acceleration is {acceleration}; it must be positive, or None for steps without")
         self.trials, self.acceleration = trials, acceleration
 
     def move(self, objective: Objective, residual: Tensor, system: DampedLeastSquares, value: float) -> None:

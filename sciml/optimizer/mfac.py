@@ -55,7 +55,7 @@ class MFAC(Optimizer):
         damping: Lambda.
 
     Raises:
-        ValueError: A hyper-parameter is out of its range, or a parameter is complex.
+        ValueError: A parameter is complex.
     """
 
     def __init__(
@@ -66,15 +66,8 @@ class MFAC(Optimizer):
         momentum: Momentum = 0.0,
         weight_decay: NonNegative = 0.0,
         window: Count = 1024,
-        damping: NonNegative = 1e-5,
+        damping: Positive = 1e-5,
     ) -> None:
-        for name, number in (("lr", lr), ("momentum", momentum), ("weight_decay", weight_decay)):
-            if number < 0:
-                raise ValueError(f"{name} is {number}; it must not be negative")
-        if momentum >= 1:
-            raise ValueError(f"momentum is {momentum}; it must lie in [0, 1)")
-        if window < 1 or damping <= 0:
-            raise ValueError(f"window is {window} and damping {damping}; both must be positive")
         super().__init__(params, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay})
         if any(p.is_complex() for group in self.param_groups for p in group["params"]):
             raise ValueError("MFAC takes real parameters; store a complex one as real and imaginary part")

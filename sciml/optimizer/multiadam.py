@@ -42,7 +42,7 @@ class MultiAdam(FlatOptimizer):
             term is a group.
 
     Raises:
-        ValueError: A number is out of its range.
+        ValueError: See :class:`FlatOptimizer`.
     """
 
     def __init__(
@@ -55,11 +55,6 @@ class MultiAdam(FlatOptimizer):
         groups: Groups | None = None,
     ) -> None:
         super().__init__(params, lr=lr)
-        for i, beta in enumerate(betas):
-            if not 0 <= beta < 1:
-                raise ValueError(f"betas[{i}] is {beta}; it must lie in [0, 1)")
-        if eps < 0:
-            raise ValueError(f"eps is {eps}; it must not be negative")
         self.betas, self.eps, self.groups = tuple(betas), eps, groups
 
     def step(self, objective: Objective) -> Tensor:

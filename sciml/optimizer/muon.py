@@ -42,7 +42,7 @@ class Muon(Optimizer):
         weight_decay: λ, decoupled from the gradient and multiplied by η.
 
     Raises:
-        ValueError: A number is out of its range, or a parameter is complex.
+        ValueError: A parameter is complex.
     """
 
     def __init__(
@@ -55,12 +55,6 @@ class Muon(Optimizer):
         eps: NonNegative = 1e-8,
         weight_decay: NonNegative = 0.0,
     ) -> None:
-        for name, beta in (("momentum", momentum), ("betas[0]", betas[0]), ("betas[1]", betas[1])):
-            if not 0 <= beta < 1:
-                raise ValueError(f"{name} is {beta}; it must lie in [0, 1)")
-        for name, number in (("lr", lr), ("eps", eps), ("weight_decay", weight_decay)):
-            if number < 0:
-                raise ValueError(f"{name} is {number}; it must not be negative")
         defaults = {"lr": lr, "momentum": momentum, "betas": tuple(betas), "eps": eps, "weight_decay": weight_decay}
         super().__init__(params, defaults)
         if any(p.is_complex() for group in self.param_groups for p in group["params"]):

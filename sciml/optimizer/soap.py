@@ -56,7 +56,7 @@ class SOAP(Optimizer):
         max_precondition_dim: Longest side that gets a basis.
 
     Raises:
-        ValueError: A number is out of its range, or a parameter is complex.
+        ValueError: A parameter is complex.
     """
 
     def __init__(
@@ -71,14 +71,6 @@ class SOAP(Optimizer):
         precondition_frequency: Count = 10,
         max_precondition_dim: Count = 10000,
     ) -> None:
-        for name, beta in (("betas[0]", betas[0]), ("betas[1]", betas[1]), ("shampoo_beta", shampoo_beta)):
-            if beta is not None and not 0 <= beta < 1:
-                raise ValueError(f"{name} is {beta}; it must lie in [0, 1)")
-        for name, number in (("lr", lr), ("eps", eps), ("weight_decay", weight_decay)):
-            if number < 0:
-                raise ValueError(f"{name} is {number}; it must not be negative")
-        if precondition_frequency < 1:
-            raise ValueError(f"precondition_frequency is {precondition_frequency}; it must be at least 1")
         defaults = {
             "lr": lr,
             "betas": tuple(betas),

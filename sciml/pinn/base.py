@@ -103,9 +103,6 @@ class Collocation(nn.Module, ABC):
     Attributes:
         moves: The points of a later step may differ from those of the first.
         grows: A later step may have more points than the first.
-
-    Raises:
-        ConfigError: ``every`` is below 1.
     """
 
     moves: bool = True
@@ -113,8 +110,6 @@ class Collocation(nn.Module, ABC):
 
     def __init__(self, *, every: Count = 1) -> None:
         super().__init__()
-        if every < 1:
-            raise ConfigError(f"collocation.every is {every}; it must be at least 1")
         self.every = every
 
     def start(self, problem: Problem, points: Tensor, generator: Generator) -> Tensor:

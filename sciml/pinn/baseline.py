@@ -36,7 +36,7 @@ class Baseline(LightningModule):
         n_val: Points of the final residual.
 
     Raises:
-        ConfigError: ``predict`` is none of these, or there is no classical solver or no reference.
+        ConfigError: There is no classical solver or no reference.
     """
 
     def __init__(
@@ -52,10 +52,8 @@ class Baseline(LightningModule):
             self.field = Constant(problem.reference(grid(problem)).mean(dim=0))
         elif predict == "reference":
             self.field = Truth(problem)
-        elif predict == "classical":
-            self.field = self._solve()
         else:
-            raise ConfigError(f"predict is '{predict}'; it must be mean, classical or reference")
+            self.field = self._solve()
 
     def _solve(self) -> nn.Module:
         equation = getattr(self.problem, "equation", None)

@@ -23,7 +23,7 @@ from sciml.pinn.gphm.likelihood import observe
 from sciml.pinn.gphm.profile import linearize
 from sciml.pinn.jet import Jet
 from sciml.pinn.problem.box import Box
-from sciml.ranges import Count
+from sciml.ranges import Count, Several
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -41,13 +41,11 @@ class Chebyshev(LightningModule):
         n_val: Points of the final residual.
 
     Raises:
-        ConfigError: The problem has more inputs or other conditions, or ``degree`` is below 2.
+        ConfigError: The problem has more inputs or other conditions.
     """
 
-    def __init__(self, *, problem: Box, degree: Count = 1000, n_val: Count = 5000) -> None:
+    def __init__(self, *, problem: Box, degree: Several = 1000, n_val: Count = 5000) -> None:
         super().__init__()
-        if degree < 2:
-            raise ConfigError(f"pinn.degree is {degree}; it must be at least 2")
         if len(problem.equation.inputs) != 1:
             raise ConfigError(f"chebyshev solves on an interval, not for {', '.join(problem.equation.inputs)}")
         self.problem, self.degree, self.n_val, self.steps = problem, degree, n_val, 0

@@ -17,7 +17,7 @@ from typing import final
 import numpy as np
 import torch
 
-from sciml.ranges import Count, Positive
+from sciml.ranges import Count, Positive, Several
 from sciml.simulation.base import Simulation, generators
 
 
@@ -40,16 +40,12 @@ class Advection(Simulation):
     chunk = 64
 
     def __init__(
-        self, *, points: Count, length: Positive, beta: float, waves: Count, k_max: Count, dt: Positive, frames: Count
+        self, *, points: Count, length: Positive, beta: float, waves: Count, k_max: Count, dt: Positive, frames: Several
     ) -> None:
         self.points, self.length, self.beta = points, length, beta
         self.waves, self.k_max, self.dt, self.frames = waves, k_max, dt, frames
-        if waves < 1 or k_max < 1 or points <= 2 * k_max:
-            raise ValueError(
-                f"waves and k_max must be at least 1 and points more than 2 * k_max, not {waves}, {k_max} and {points}"
-            )
-        if frames < 2 or dt <= 0 or length <= 0:
-            raise ValueError(f"frames must be at least 2, dt and length positive, not {frames}, {dt} and {length}")
+        if points <= 2 * k_max:
+            raise ValueError(f"points is {points}; it must be more than 2 * k_max, which is {k_max}")
 
     def coordinates(self) -> dict[str, np.ndarray]:
         x = self.length * np.arange(self.points) / self.points

@@ -13,7 +13,7 @@ the nodes, the one that the equation was solved with.
 
 from __future__ import annotations
 
-from typing import ClassVar, final
+from typing import Annotated, ClassVar, Literal, final
 
 import numpy as np
 import torch
@@ -21,7 +21,7 @@ from torch import Tensor
 
 from sciml.data.neumann_field import neumann_fields
 from sciml.equation import darcy as equation
-from sciml.ranges import Count, NonNegative, Positive
+from sciml.ranges import Count, NonNegative, Positive, Range
 from sciml.simulation.base import Simulation, generators
 
 
@@ -41,9 +41,6 @@ class Darcy(Simulation):
         average: ``arithmetic`` or ``harmonic`` mean between two nodes.
         source: The constant right side f.
         rtol: Largest residual, relative to that of u = 0.
-
-    Raises:
-        ValueError: A number is too small, or there is no such law, sampling or average.
     """
 
     version: ClassVar[int] = 1
@@ -53,27 +50,18 @@ class Darcy(Simulation):
     def __init__(
         self,
         *,
-        points: Count = 85,
-        law: str = "threshold",
+        points: Annotated[int, Range(3)] = 85,
+        law: Literal["threshold", "lognormal"] = "threshold",
         low: Positive = 3.0,
         high: Positive = 12.0,
         alpha: Positive = 2.0,
         tau: NonNegative = 3.0,
         modes: Count = 128,
-        sampling: str = "nodes",
-        average: str = "arithmetic",
+        sampling: Literal["nodes", "cells"] = "nodes",
+        average: equation.FaceMean = "arithmetic",
         source: float = 1.0,
         rtol: Positive = 1e-8,
     ) -> None:
-        if law not in ("threshold", "lognormal"):
-            raise ValueError(f"law is '{law}'; it must be 'threshold' or 'lognormal'")
-        if sampling not in ("nodes", "cells"):
-            raise ValueError(f"sampling is '{sampling}'; it must be 'nodes' or 'cells'")
-        if points < 3:
-            raise ValueError(f"points is {points}; it must be at least 3")
-        for name, value in {"low": low, "high": high, "modes": modes, "rtol": rtol}.items():
-            if value <= 0:
-                raise ValueError(f"{name} is {value}; it must be positive")
         self.points, self.law, self.low, self.high = points, law, low, high
         self.alpha, self.tau, self.modes, self.sampling = alpha, tau, modes, sampling
         self.average, self.source, self.rtol = average, source, rtol

@@ -10,14 +10,14 @@ on 288² points; on 128² it is 3e-2 off, as fronts are only 0.01 wide.
 
 from __future__ import annotations
 
-from typing import ClassVar, final
+from typing import Annotated, ClassVar, final
 
 import numpy as np
 import torch
 from torch import Generator, Tensor
 
 from sciml.equation import gray_scott as equation
-from sciml.ranges import Count, Natural, NonNegative, Positive
+from sciml.ranges import Count, Natural, NonNegative, Positive, Range
 from sciml.simulation.base import Simulation, generators
 
 
@@ -42,7 +42,7 @@ class GrayScott(Simulation):
         step: Largest step of the solver.
 
     Raises:
-        ValueError: A number is too small, or the widths are in the wrong order.
+        ValueError: The widths are in the wrong order.
     """
 
     version: ClassVar[int] = 1
@@ -53,7 +53,7 @@ class GrayScott(Simulation):
         self,
         *,
         points: Count = 64,
-        resolution: Count = 192,
+        resolution: Annotated[int, Range(8)] = 192,
         feed: NonNegative = 0.029,
         kill: NonNegative = 0.057,
         d_u: NonNegative = 2e-5,
@@ -67,16 +67,8 @@ class GrayScott(Simulation):
         warmup: Natural = 0,
         step: Positive = 2.5,
     ) -> None:
-        positive = {"points": points, "spots": spots, "smallest": smallest, "dt": dt, "frames": frames, "step": step}
-        for name, value in positive.items():
-            if value <= 0:
-                raise ValueError(f"{name} is {value}; it must be positive")
         if largest < smallest:
             raise ValueError(f"largest is {largest}; it must be at least smallest, {smallest}")
-        if resolution < 8:
-            raise ValueError(f"resolution is {resolution}; it must be at least 8")
-        if warmup < 0:
-            raise ValueError(f"warmup is {warmup}; it must not be negative")
         self.points, self.resolution = points, resolution
         self.feed, self.kill, self.d_u, self.d_v, self.length = feed, kill, d_u, d_v, length
         self.spots, self.smallest, self.largest = spots, smallest, largest

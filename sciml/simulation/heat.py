@@ -13,7 +13,7 @@ import torch
 
 from sciml.data.periodic_field import periodic_fields
 from sciml.equation.heat import Heat as Equation
-from sciml.ranges import Count, NonNegative, Positive
+from sciml.ranges import Count, NonNegative, Positive, Several
 from sciml.simulation.base import Simulation, generators
 
 
@@ -44,14 +44,12 @@ class Heat(Simulation):
         tau: NonNegative,
         nu: NonNegative,
         dt: Positive,
-        frames: Count,
+        frames: Several,
     ) -> None:
         self.points, self.modes, self.alpha, self.tau = points, modes, alpha, tau
         self.nu, self.dt, self.frames = nu, dt, frames
-        if points <= 2 * modes or modes < 1:
-            raise ValueError(f"modes must be at least 1 and points more than 2 * modes, not {modes} and {points}")
-        if frames < 2 or dt <= 0:
-            raise ValueError(f"frames must be at least 2 and dt positive, not {frames} and {dt}")
+        if points <= 2 * modes:
+            raise ValueError(f"points is {points}; it must be more than 2 * modes, which is {modes}")
         self._equation = Equation(nu=nu)
 
     def coordinates(self) -> dict[str, np.ndarray]:

@@ -13,14 +13,14 @@ those on 257².
 
 from __future__ import annotations
 
-from typing import ClassVar, final
+from typing import Annotated, ClassVar, final
 
 import numpy as np
 import torch
 
 from sciml.data.neumann_field import neumann_fields
 from sciml.equation.helmholtz import Cavity
-from sciml.ranges import Count, Fraction, Momentum, NonNegative, Positive
+from sciml.ranges import Count, Fraction, Momentum, NonNegative, Positive, Range
 from sciml.simulation.base import Simulation, generators
 
 
@@ -39,9 +39,6 @@ class Helmholtz(Simulation):
         source_x: Centre of the source.
         source_y: Centre of the source.
         width: Its standard deviation w.
-
-    Raises:
-        ValueError: A number is out of its range.
     """
 
     version: ClassVar[int] = 1
@@ -51,10 +48,10 @@ class Helmholtz(Simulation):
     def __init__(
         self,
         *,
-        points: Count = 65,
+        points: Annotated[int, Range(5)] = 65,
         wavenumber: Positive = 30.0,
         contrast: Momentum = 0.2,
-        gain: NonNegative = 4.0,
+        gain: Positive = 4.0,
         alpha: Positive = 3.0,
         tau: NonNegative = 5.0,
         modes: Count = 12,
@@ -62,13 +59,6 @@ class Helmholtz(Simulation):
         source_y: Fraction = 0.25,
         width: Positive = 0.04,
     ) -> None:
-        for name, value in {"wavenumber": wavenumber, "gain": gain, "modes": modes, "width": width}.items():
-            if value <= 0:
-                raise ValueError(f"{name} is {value}; it must be positive")
-        if points < 5:
-            raise ValueError(f"points is {points}; it must be at least 5")
-        if not 0 <= contrast < 1:
-            raise ValueError(f"contrast is {contrast}; it must be at least 0 and below 1")
         self.points, self.wavenumber, self.contrast, self.gain = points, wavenumber, contrast, gain
         self.alpha, self.tau, self.modes = alpha, tau, modes
         self.source_x, self.source_y, self.width = source_x, source_y, width

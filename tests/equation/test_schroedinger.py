@@ -10,7 +10,6 @@ from equations import inside, residual
 from torch import Tensor
 
 from sciml.equation.schroedinger import Schroedinger, breather
-from sciml.errors import ConfigError
 
 EQUATION = Schroedinger()
 
@@ -56,8 +55,3 @@ def test_mass_stays_and_the_start_is_smooth() -> None:
     torch.testing.assert_close(mass, mass[:1].expand(3), rtol=1e-10, atol=0)
     assert float(h[1].square().sum(dim=-1).sqrt().max()) == pytest.approx(4, abs=0.02)
     torch.testing.assert_close(h[0], EQUATION.initial(x[:512]), rtol=0, atol=1e-12)
-
-
-def test_a_period_that_is_too_short_is_refused() -> None:
-    with pytest.raises(ConfigError, match="half is 3; it must be at least 5"):
-        Schroedinger(half=3.0)

@@ -1,10 +1,8 @@
 from __future__ import annotations
 
-import pytest
 import torch
 from torch import nn
 
-from sciml.errors import ConfigError
 from sciml.optimizer.clipped_adam import ClippedAdam
 
 
@@ -35,8 +33,3 @@ def test_the_gradient_of_a_closure_is_cut_too() -> None:
     assert optimizer.step(closure) == 1e6
     assert x.grad is not None
     torch.testing.assert_close(x.grad, torch.tensor([1.0]))
-
-
-def test_errors_name_the_setting() -> None:
-    with pytest.raises(ConfigError, match="max_norm is 0"):
-        ClippedAdam([nn.Parameter(torch.zeros(1))], max_norm=0)

@@ -222,18 +222,3 @@ def test_a_step_into_infinity_is_not_taken() -> None:
         assert float(theta.detach().log()) == pytest.approx(2)
         with torch.no_grad():
             theta.fill_(40.0)  # from here the full step goes below zero
-
-
-@pytest.mark.parametrize(
-    ("kind", "settings", "message"),
-    [
-        (ENGDW, {"damping": 0.0}, "damping is 0.0"),
-        (ENGDW, {"halvings": -1}, "halvings is -1"),
-        (SPRING, {"momentum": 1.0}, "momentum is 1.0"),
-        (LevenbergMarquardt, {"trials": 0}, "trials is 0"),
-        (LevenbergMarquardt, {"acceleration": 0.0}, "acceleration is 0.0"),
-    ],
-)
-def test_errors_name_the_setting(kind: type[GaussNewton], settings: dict[str, Any], message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        kind([nn.Parameter(torch.zeros(2))], **settings)

@@ -120,20 +120,6 @@ def test_a_gradient_that_is_not_finite_shows_and_stays_out_of_the_window() -> No
     assert optimizer.state["window"]["gradients"].isfinite().all()
 
 
-@pytest.mark.parametrize(
-    ("settings", "message"),
-    [
-        ({"lr": -1}, "lr is -1"),
-        ({"momentum": 1.0}, r"momentum is 1.0; it must lie in \[0, 1\)"),
-        ({"window": 0}, "window is 0"),
-        ({"damping": 0.0}, "damping 0.0"),
-    ],
-)
-def test_impossible_settings_are_refused(settings: dict[str, float], message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        MFAC(network().parameters(), **settings)  # type: ignore[arg-type]
-
-
 def test_complex_parameters_are_refused() -> None:
     with pytest.raises(ValueError, match="real parameters"):
         MFAC([torch.zeros(2, dtype=torch.complex64, requires_grad=True)])

@@ -85,11 +85,3 @@ def test_what_the_loss_does_not_have_is_named() -> None:
     optimizer.step(objective(p))
     with pytest.raises(ConfigError, match="had 3 groups of loss terms and has 1 now"):
         optimizer.step(FunctionObjective(p, terms=lambda: {"one": p[0].sum()}))
-
-
-@pytest.mark.parametrize(
-    ("settings", "message"), [({"betas": (0.9, 1.0)}, r"betas\[1\] is 1.0"), ({"eps": -1.0}, "eps is -1.0")]
-)
-def test_errors_name_the_setting(settings: dict[str, Any], message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        MultiAdam(start(), **settings)

@@ -55,11 +55,3 @@ def test_a_gradient_of_zeros_moves_nothing() -> None:
     p.grad = torch.zeros_like(p)
     optimizer.step()
     assert torch.equal(p.detach(), before)
-
-
-@pytest.mark.parametrize(
-    ("settings", "message"), [({"momentum": 1.0}, "momentum is 1.0"), ({"lr": -1.0}, "lr is -1.0")]
-)
-def test_errors_name_the_setting(settings: dict[str, float], message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        Muon([nn.Parameter(torch.zeros(2, 2))], **settings)  # type: ignore[arg-type]

@@ -179,21 +179,6 @@ def test_the_state_is_always_up_to_date() -> None:
         torch.testing.assert_close(basis.T @ basis, torch.eye(len(basis), dtype=torch.float64))
 
 
-@pytest.mark.parametrize(
-    ("settings", "message"),
-    [
-        ({"betas": (1.0, 0.9)}, r"betas\[0\] is 1.0"),
-        ({"betas": (0.9, -0.1)}, r"betas\[1\] is -0.1"),
-        ({"shampoo_beta": 2.0}, "shampoo_beta is 2.0"),
-        ({"lr": -1.0}, "lr is -1.0"),
-        ({"precondition_frequency": 0}, "precondition_frequency is 0"),
-    ],
-)
-def test_errors_name_the_setting(settings, message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        SOAP([nn.Parameter(torch.zeros(2, 2))], **settings)
-
-
 def test_complex_parameters_are_refused() -> None:
     p = nn.Parameter(torch.zeros(2, 2, dtype=torch.complex64))
     p.grad = torch.ones_like(p)

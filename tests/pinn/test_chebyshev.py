@@ -45,5 +45,3 @@ def test_derivatives_are_those_of_the_solution() -> None:
 def test_only_intervals() -> None:
     with pytest.raises(ConfigError, match="interval"):
         build(Poisson2d(), 20)
-    with pytest.raises(ConfigError, match="degree"):
-        build(Poisson1d(), 1)

@@ -196,7 +196,7 @@ def test_points_that_move_after_the_last_step_were_not_trained_on(steps: int) ->
     [
         ({"n_points": 0}, r"condition 'residual' received no points \(points\)"),
         ({"n_val": 0}, r"condition 'residual' received no points \(held_out\)"),
-        ({"log_every": 3, "val_every": 10}, r"val_every \(10\) must be a positive multiple of log_every \(3\)"),
+        ({"log_every": 3, "val_every": 10}, r"val_every \(10\) must be a multiple of log_every \(3\)"),
         ({"network": None}, "network is null; choose one"),
     ],
 )
@@ -223,8 +223,6 @@ def test_floor_and_ceiling(predict: str, expected: float) -> None:
 
 
 def test_a_baseline_that_does_not_exist() -> None:
-    with pytest.raises(ConfigError, match="'zero'; it must be mean, classical or reference"):
-        Baseline(problem=convection(n_x=4, n_t=4), predict="zero")
     solitons = Box(equation=KdVSolitons(), conditions={}, grid={"t": 4, "x": 4})
     with pytest.raises(ConfigError, match="KdVSolitons has no classical solver"):
         Baseline(problem=solitons, predict="classical")

@@ -78,20 +78,6 @@ class Recorded(Dataset):
         in_memory: Literal["auto"] | bool = "auto",
         memory_share: Fraction = 0.5,
     ) -> None:
-        for key, value, least in (
-            ("n_train", n_train, 1),
-            ("n_val", n_val, 1),
-            ("n_test", n_test, 1),
-            ("history", history, 0),
-            ("steps", steps, 1),
-            ("test_steps", test_steps, 1),
-            ("time_stride", time_stride, 1),
-            ("window_stride", window_stride, 1),
-            ("stride", stride, 1),
-            ("fine_stride", fine_stride, 1),
-        ):
-            if value is not None and value < least:
-                raise ConfigError(f"operator.dataset.{key} is {value}, must be at least {least}")
         self.source, self.val, self.tests = source, val, dict(tests or {})
         self.n_train, self.n_val, self.n_test = n_train, n_val, n_test
         self.history, self.steps, self.test_steps = history, steps, test_steps or steps

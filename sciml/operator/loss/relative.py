@@ -17,7 +17,6 @@ from typing import final
 import torch
 from torch import Tensor
 
-from sciml.errors import ConfigError
 from sciml.metric import relative_l2_each
 from sciml.operator.base import Loss
 from sciml.ranges import NonNegative
@@ -63,14 +62,9 @@ class RelativeGradient(Loss):
     Args:
         periodic: Which axes close.
         weight: Of the gradient's error.
-
-    Raises:
-        ConfigError: ``weight`` is negative.
     """
 
     def __init__(self, periodic: tuple[bool, ...], *, weight: NonNegative) -> None:
-        if weight < 0:
-            raise ConfigError(f"operator.loss.weight is {weight}; it must not be negative")
         self.periodic, self.weight = periodic, weight
 
     def __call__(self, prediction: Tensor, target: Tensor) -> Tensor:

@@ -26,8 +26,6 @@ class Generated(Source):
     """
 
     def __init__(self, *, simulation: Simulation, n: Count, seed: Natural = 0) -> None:
-        if n < 1 or seed < 0:
-            raise ValueError(f"n must be at least 1 and seed not negative, not {n} and {seed}")
         self.simulation, self.n, self.seed = simulation, n, seed
 
     def read(self) -> Recording:

@@ -11,7 +11,7 @@ from torch import Generator, Tensor
 
 from sciml.errors import ConfigError
 from sciml.pinn.base import Problem
-from sciml.pinn.collocation.refinement import Refinement, check_density, density
+from sciml.pinn.collocation.refinement import Refinement, density
 from sciml.pinn.jet import Jet
 from sciml.ranges import Count, NonNegative
 
@@ -33,7 +33,6 @@ class RAD(Refinement):
         self, *, every: Count = 1000, pool: Count = 100_000, k: NonNegative = 1.0, c: NonNegative = 1.0
     ) -> None:
         super().__init__(every=every, pool=pool)
-        check_density(k, c)
         self.k, self.c = k, c
 
     def start(self, problem: Problem, points: Tensor, generator: Generator) -> Tensor:

@@ -10,7 +10,7 @@ import torch
 from torch import Generator, Tensor
 
 from sciml.pinn.collocation.rar_g import Growing
-from sciml.pinn.collocation.refinement import check_density, density
+from sciml.pinn.collocation.refinement import density
 from sciml.ranges import Count, NonNegative
 
 
@@ -40,7 +40,6 @@ class RARD(Growing):
         c: NonNegative = 0.0,
     ) -> None:
         super().__init__(every=every, pool=pool, add=add, most=most)
-        check_density(k, c)
         self.k, self.c = k, c
 
     def choose(self, residual: Tensor, count: int, generator: Generator) -> Tensor:

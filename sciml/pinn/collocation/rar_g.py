@@ -30,15 +30,15 @@ class Growing(Refinement):
         most: The number of points from which on none is added; None for no end.
 
     Raises:
-        ConfigError: A number out of its range.
+        ConfigError: ``add`` is above ``pool``.
     """
 
     grows: ClassVar[bool] = True
 
-    def __init__(self, *, every: int, pool: int, add: int, most: int | None) -> None:
+    def __init__(self, *, every: Count, pool: Count, add: Count, most: Count | None) -> None:
         super().__init__(every=every, pool=pool)
-        if not 1 <= add <= pool:
-            raise ConfigError(f"collocation.add is {add}; it must be at least 1 and at most the pool of {pool}")
+        if add > pool:
+            raise ConfigError(f"collocation.add is {add}; it must be at most the pool of {pool}")
         self.add, self.most = add, most
 
     @abstractmethod

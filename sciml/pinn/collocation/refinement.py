@@ -13,9 +13,9 @@ from __future__ import annotations
 import torch
 from torch import Generator, Tensor
 
-from sciml.errors import ConfigError
 from sciml.pinn.base import Collocation, Problem
 from sciml.pinn.jet import Jet
+from sciml.ranges import Count
 
 ROWS = 16384  # points that are evaluated at a time
 
@@ -26,15 +26,10 @@ class Refinement(Collocation):
     Args:
         every: Steps from one look to the next.
         pool: Points that are looked at.
-
-    Raises:
-        ConfigError: ``every`` or ``pool`` is below 1.
     """
 
-    def __init__(self, *, every: int, pool: int) -> None:
+    def __init__(self, *, every: Count, pool: Count) -> None:
         super().__init__(every=every)
-        if pool < 1:
-            raise ConfigError(f"collocation.pool is {pool}; it must be at least 1")
         self.pool = pool
 
     def look(self, problem: Problem, jet: Jet, like: Tensor, generator: Generator) -> tuple[Tensor, Tensor]:
@@ -56,14 +51,3 @@ def density(residual: Tensor, *, k: float, c: float) -> Tensor:
     power = residual.double() ** k
     mean = power.mean()
     return power / torch.where(mean > 0, mean, torch.ones_like(mean)) + c + torch.finfo(torch.float64).tiny
-
-
-def check_density(k: float, c: float) -> None:
-    """Refuse exponents and constants that make no density.
-
-    Raises:
-        ConfigError: One is negative.
-    """
-    for key, value in (("k", k), ("c", c)):
-        if value < 0:
-            raise ConfigError(f"collocation.{key} is {value:g}; it must not be negative")

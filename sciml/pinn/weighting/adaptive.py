@@ -12,8 +12,8 @@ from collections.abc import Callable, Mapping, Sequence
 import torch
 from torch import Tensor
 
-from sciml.errors import ConfigError
 from sciml.pinn.base import Weighting, check_names
+from sciml.ranges import Count, Momentum, NonNegative
 
 
 class Adaptive(Weighting):
@@ -23,19 +23,12 @@ class Adaptive(Weighting):
         weights: λ at the start by condition name; 1 for a condition that is not named.
         every: Steps from one measurement to the next.
         momentum: α, what stays of the old weights.
-
-    Raises:
-        ConfigError: ``every`` is below 1, or ``momentum`` lies outside [0, 1).
     """
 
     running: Tensor
 
-    def __init__(self, *, weights: Mapping[str, float] | None, every: int, momentum: float) -> None:
+    def __init__(self, *, weights: Mapping[str, NonNegative] | None, every: Count, momentum: Momentum) -> None:
         super().__init__()
-        if every < 1:
-            raise ConfigError(f"weighting.every is {every}; it must be at least 1")
-        if not 0 <= momentum < 1:
-            raise ConfigError(f"weighting.momentum is {momentum:g}; it must be at least 0 and below 1")
         self._first = dict(weights or {})
         self.every, self.momentum = every, momentum
 

@@ -38,7 +38,7 @@ class Causal(Weighting):
         axis: Which input is time.
 
     Raises:
-        ConfigError: No ε, a negative one, fewer than 1 slab or step, or at the start a condition that does not exist.
+        ConfigError: No ε, or at the start a condition that does not exist.
     """
 
     pointwise: ClassVar[bool] = True
@@ -57,11 +57,8 @@ class Causal(Weighting):
         axis: Natural = 0,
     ) -> None:
         super().__init__()
-        if not epsilon or min(epsilon) < 0:
-            raise ConfigError(f"weighting.epsilon is {list(epsilon)}; it must hold one or more numbers of at least 0")
-        for key, value in (("slabs", slabs), ("every", every)):
-            if value < 1:
-                raise ConfigError(f"weighting.{key} is {value}; it must be at least 1")
+        if not epsilon:
+            raise ConfigError("weighting.epsilon is empty; it must hold one or more numbers")
         self._weights = dict(weights)
         self.slabs, self.delta, self.every, self.equation, self.axis = slabs, delta, every, equation, axis
         self._epsilon = tuple(map(float, epsilon))

@@ -233,7 +233,6 @@ def test_splits_from_a_file(tmp_path: Path, in_memory: bool) -> None:
     [
         ({"n_train": 6}, r"made has 9 samples, not the 6 \+ 2 \+ 2 of n_train, n_val and n_test"),
         ({"n_train": None, "n_val": 7}, r"made has 9 samples, not the 1 \+ 7 \+ 2"),
-        ({"n_train": 0}, "n_train is 0, must be at least 1"),
         ({"n_val": None}, "n_val: how many samples"),
         ({"n_test": None}, "n_test: how many samples"),
         ({"history": 0}, "history is 0, but made has no coefficients"),

@@ -36,9 +36,3 @@ def test_outside_of_a_run_nothing_is_left(tmp_path: Path, monkeypatch: pytest.Mo
     assert list(tmp_path.iterdir())
     recording.close()
     assert not list(tmp_path.iterdir())
-
-
-@pytest.mark.parametrize("wrong", [{"n": 0}, {"n": 1, "seed": -1}])
-def test_numbers_that_cannot_be_are_refused(wrong: dict[str, int]) -> None:
-    with pytest.raises(ValueError, match="n must be at least 1 and seed not negative"):
-        Generated(simulation=Heat(**HEAT), **wrong)
