@@ -8,11 +8,13 @@ import shutil
 import traceback
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from sciml.config import check_node, did_you_mean, suggest, target
 from sciml.errors import ConfigError, RunError, UsageError
+from sciml.hints import fits, refusal
 from sciml.imports import load
+from sciml.ranges import Range, Seed
 
 from . import screen
 from .configs import options, place, read
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
 
 GROUP = "simulation"
 ASKED = {"n": 1000, "seed": 0}  # what belongs to a data set, not to the simulation
-_BOUNDS = {"n": (1, 2**31 - 1), "seed": (0, 2**32 - 1)}
+_KINDS = {"n": Annotated[int, Range(1, 2**31 - 1)], "seed": Seed}
 
 
 def equations(config_dir: str | None) -> int:
@@ -198,9 +200,8 @@ def compose(
 
 
 def _whole(key: str, value: Any) -> int:
-    low, high = _BOUNDS[key]
-    if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
-        raise UsageError(f"bad value for {key}: {value!r} is not a whole number from {low} to {high}")
+    if not fits(value, _KINDS[key]):
+        raise UsageError(f"bad value for {key}: {refusal(value, _KINDS[key])}")
     return value
 
 

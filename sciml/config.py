@@ -18,10 +18,11 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache
 from importlib.resources import files
-from typing import Any
+from typing import Annotated, Any, Literal
 
 from sciml.errors import ConfigError
 from sciml.hints import fits, hints_of, refusal
+from sciml.ranges import Range, Seed
 
 FAMILIES = ("pinn", "operator", "diffusion", "influence")
 TRUSTED = ("sciml.", "torch.optim.", "torch.nn.", "lightning.pytorch.")
@@ -44,8 +45,12 @@ RUNNERS: dict[str, Any] = {
     "enable_model_summary": False,
     "enable_checkpointing": False,
 }
-MODES = ("offline", "online", "disabled")  # of track.mode
-_BOUNDS = {"seed": (0, 2**32 - 1), "threads": (1, 4096)}
+# What config.yaml's own values do not tell about those that may take their place.
+_SETTINGS: dict[str, Any] = {
+    "seed": Seed,
+    "threads": Annotated[int, Range(1, 4096)],
+    "track.mode": Literal["offline", "online", "disabled"],
+}
 _HYDRA_KEYS = frozenset({"_target_", "_partial_"})
 # Hydra's other ways to build: none is needed, and each would let a node past the checks below.
 _NOT_ALLOWED = frozenset({"_args_", "_convert_", "_recursive_"})
@@ -236,15 +241,10 @@ def _plain(value: Any, base: Any, key: str) -> Iterator[tuple[str, str]]:
             else:
                 yield f"{key}.{name}", f"there is no setting {key}.{name}{did_you_mean(str(name), base, f'{key}.')}"
         return
-    low, high = _BOUNDS.get(key, (None, None))
-    # Only what is counted has bounds; another number, such as a time, may have a fraction.
-    kind = float if type(base) is int and low is None else type(base)
-    if base is not None and not fits(value, kind):
-        yield key, f"bad value for {key}: {refusal(value, kind)}"
-    elif low is not None and not low <= value <= high:
-        yield key, f"bad value for {key}: {value} is not between {low} and {high}"
-    elif key == "track.mode" and value not in MODES:
-        yield key, f"bad value for {key}: {value!r} is not one of {', '.join(MODES)}"
+    kind = float if type(base) is int else type(base)  # a number, such as a time, may have a fraction
+    hint = _SETTINGS.get(key, kind)
+    if base is not None and not fits(value, hint):
+        yield key, f"bad value for {key}: {refusal(value, hint)}"
 
 
 def _node(node: Any, raw: Any, key: str, trust: tuple[str, ...]) -> Iterator[tuple[str, str]]:

@@ -38,15 +38,16 @@ class Range:
     def __str__(self) -> str:
         ends = []
         if self.low > -math.inf:
-            ends.append(f"{'above' if self.above else 'of at least'} {self.low:g}")
+            ends.append(f"{'above' if self.above else 'of at least'} {self.low}")
         if self.high < math.inf:
-            ends.append(f"{'below' if self.below else 'at most'} {self.high:g}")
+            ends.append(f"{'below' if self.below else 'at most'} {self.high}")
         return " and ".join(ends)
 
 
 Count = Annotated[int, Range(1)]
 Several = Annotated[int, Range(2)]
 Natural = Annotated[int, Range(0)]
+Seed = Annotated[int, Range(0, 2**32 - 1)]
 Positive = Annotated[float, Range(0, above=True)]
 NonNegative = Annotated[float, Range(0)]
 Fraction = Annotated[float, Range(0, 1)]

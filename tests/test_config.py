@@ -34,12 +34,12 @@ def test_a_whole_config_passes(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"seed": 2**32}, "bad value for seed: 4294967296 is not between 0 and 4294967295"),
-        ({"seed": True}, "bad value for seed: True is not a whole number"),
-        ({"threads": 0}, "bad value for threads: 0 is not between 1 and 4096"),
+        ({"seed": 2**32}, "bad value for seed: 4294967296 is not a whole number of at least 0 and at most 4294967295"),
+        ({"seed": True}, "bad value for seed: True is not a whole number of at least 0"),
+        ({"threads": 0}, "bad value for threads: 0 is not a whole number of at least 1 and at most 4096"),
         ({"outputs": None}, "bad value for outputs: None is not text"),
         ({"checkpoint": {"every_seconds": "1"}}, "bad value for checkpoint.every_seconds: '1' is not a number"),
-        ({"track": {"mode": 3}}, "bad value for track.mode: 3 is not text"),
+        ({"track": {"mode": 3}}, "bad value for track.mode: 3 is not one of offline, online, disabled"),
         ({"track": {"mdoe": 3}}, "there is no setting track.mdoe; did you mean track.mode?"),
         ({"paper": 3}, "paper must be a group of settings (title, authors, year, venue, url, code), not 3"),
         ({"trainer": {"max_step": 3}}, "there is no setting trainer.max_step; did you mean trainer.max_steps"),
@@ -97,7 +97,7 @@ def test_each_line_names_its_file_once(tmp_path: Path) -> None:
     config = tree(tmp_path, breek_at=1, threads=0)
     files = {"threads": "a.yaml", "pinn.breek_at": "b.yaml"}
     assert refusal(config, origin=files.get) == [
-        "bad value for threads: 0 is not between 1 and 4096 (from a.yaml)",
+        "bad value for threads: 0 is not a whole number of at least 1 and at most 4096 (from a.yaml)",
         "there is no setting pinn.breek_at; did you mean pinn.break_at? (from b.yaml)",
     ]
 

@@ -158,7 +158,7 @@ REFUSED: dict[str, dict[str, Any]] = {
     "sciml.operator.loss.relative.RelativeGradient": {"weight": -0.1},
     "sciml.operator.source.generated.Generated": {"n": 0, "seed": -1},
     "sciml.optimizer.clipped_adam.ClippedAdam": {"max_norm": 0},
-    "sciml.optimizer.dense_quasi_newton.BFGS": {"lr": -0.1},
+    "sciml.optimizer.dense_quasi_newton.BFGS": {"lr": -0.1, "tolerance_grad": -0.1, "max_evaluations": 0},
     "sciml.optimizer.gauss_newton.ENGDW": {"damping": 0.0, "halvings": -1},
     "sciml.optimizer.gauss_newton.SPRING": {"damping": 0.0, "momentum": 1.0},
     "sciml.optimizer.levenberg_marquardt.LevenbergMarquardt": {"damping": 0.0, "trials": 0, "acceleration": 0.0},

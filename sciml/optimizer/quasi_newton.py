@@ -35,7 +35,7 @@ class QuasiNewton(FlatOptimizer):
         max_evaluations: Of a line search, each a loss and its gradient.
 
     Raises:
-        ValueError: A number is out of its range; see also :class:`FlatOptimizer`.
+        ValueError: See :class:`FlatOptimizer`.
     """
 
     def __init__(
@@ -47,10 +47,6 @@ class QuasiNewton(FlatOptimizer):
         max_evaluations: Count = 25,
     ) -> None:
         super().__init__(params, lr=lr)
-        if tolerance_grad < 0:
-            raise ValueError(f"tolerance_grad is {tolerance_grad}; it must not be negative")
-        if max_evaluations < 1:
-            raise ValueError(f"max_evaluations is {max_evaluations}; it must be at least 1")
         self.tolerance_grad, self.max_evaluations = tolerance_grad, max_evaluations
 
     @abstractmethod

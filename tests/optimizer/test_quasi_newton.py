@@ -327,8 +327,6 @@ def test_lbfgs_clears_its_memory_when_told_to() -> None:
     ("kind", "settings", "message"),
     [
         (LBFGS, {"history": 0}, "history is 0"),
-        (BFGS, {"tolerance_grad": -1.0}, "tolerance_grad is -1.0"),
-        (SSBroyden, {"max_evaluations": 0}, "max_evaluations is 0"),
     ],
 )
 def test_errors_name_the_setting(kind: type[QuasiNewton], settings: dict[str, Any], message: str) -> None:
