@@ -5,19 +5,25 @@ A live bar on a terminal; elsewhere one plain line now and then, so that a log f
 
 from __future__ import annotations
 
+import threading
 import time
+from contextlib import nullcontext
 from typing import Any
 
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
+from sciml.stage import stages
+
 PLAIN_EVERY = 10.0  # seconds between two plain lines
+TERMINAL_EVERY = 0.5  # between two changes of the line on a terminal
 
 
 class Bar(Callback):
-    """Step count, loss terms, steps per second and time left.
+    """Step count, loss terms, steps per second and time left; of a test how long it takes, and what it is at.
 
     Args:
         console: Where to; whether it is a terminal decides the form.
@@ -27,7 +33,9 @@ class Bar(Callback):
     def __init__(self, console: Console, name: str) -> None:
         self.console, self.name = console, name
         self._progress: Progress | None = None
+        self._watch: threading.Thread | None = None
         self._line = 0.0
+        self._over = threading.Event()
         self._first_step, self._first_time = 0, 0.0
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -73,6 +81,27 @@ class Bar(Callback):
         """Close the bar."""
         self.close()
 
+    def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Begin to say how long it takes: what only tests, such as a solver or an attribution, may take hours."""
+        self._over.clear()
+        self._watch = threading.Thread(target=self._say, name="progress", daemon=True)
+        self._watch.start()
+
+    def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Say no more."""
+        self.close()
+
+    def _say(self) -> None:
+        started = time.monotonic()
+        live = self.console.status("") if self.console.is_terminal else None
+        with live or nullcontext():
+            while not self._over.wait(PLAIN_EVERY if live is None else TERMINAL_EVERY):
+                line = ", ".join(filter(None, (f"{self.name}: test, {time.monotonic() - started:.0f} s", stages())))
+                if live is None:
+                    self.console.print(line, highlight=False, markup=False, soft_wrap=True)
+                else:
+                    live.update(escape(line))
+
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         """Give the terminal back."""
         self.close()
@@ -82,6 +111,10 @@ class Bar(Callback):
         if self._progress is not None:
             self._progress.stop()
             self._progress = None
+        if self._watch is not None:
+            self._over.set()
+            self._watch.join()
+            self._watch = None
 
 
 def _losses(trainer: Trainer) -> dict[str, float]:

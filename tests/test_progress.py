@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import io
 import re
+import threading
 from pathlib import Path
 
 import pytest
 from helpers import request, run
+from lightning.pytorch import LightningModule, Trainer
 from rich.console import Console
 
 from sciml import progress
 from sciml.run import execute
+from sciml.stage import stage, stages
 
 
 def shown(tmp_path: Path, *, terminal: bool) -> str:
@@ -55,3 +58,27 @@ def test_resumed_bar_counts_from_where_it_goes_on(tmp_path: Path, monkeypatch: p
         with pytest.raises(ZeroDivisionError):
             run(tmp_path, trainer={"max_steps": 20})
     assert shown(tmp_path, terminal=False) == ""  # training was over: nothing to show but the result
+
+
+@pytest.mark.parametrize("terminal", [False, True])
+def test_a_test_says_what_it_is_at_while_it_goes_on(terminal: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(progress, "PLAIN_EVERY", 0.01)
+    monkeypatch.setattr(progress, "TERMINAL_EVERY", 0.01)
+    said = threading.Event()
+
+    class Heard(io.StringIO):
+        def write(self, text: str) -> int:
+            if "7 of 9" in text:
+                said.set()
+            return super().write(text)
+
+    bar = progress.Bar(Console(file=(text := Heard()), force_terminal=terminal, width=120), "mine/toy seed 0")
+    trainer, module = Trainer(logger=False, accelerator="cpu", enable_progress_bar=False), LightningModule()
+    done = 7
+    bar.on_test_start(trainer, module)
+    with stage("evaluation"), stage(lambda: f"[training {done} of 9]"):
+        assert said.wait(60)
+    bar.on_test_end(trainer, module)
+    assert re.search(r"mine/toy seed 0: test, \d+ s, evaluation, \[training 7 of 9\]", text.getvalue())
+    assert not any(thread.name == "progress" for thread in threading.enumerate())
+    assert stages() == ""

@@ -11,6 +11,7 @@ from sciml.data.stream import normal, stream
 from sciml.diffusion.base import Measurement, Prior, Solver
 from sciml.diffusion.calibration import mean_square_error, sliced_wasserstein, variance_ratio
 from sciml.diffusion.coloured import solve
+from sciml.stage import stage
 
 DIRECTIONS = 128  # of the sliced Wasserstein distance
 
@@ -48,7 +49,8 @@ class Drawing:
         """Samples ``(rows, samples, *shape)`` for observations ``(rows, m)``."""
         before = self.measurement.calls, self.prior.evaluations, self.prior.backwards
         shape = (y.shape[0] * self.samples, *self.shape)
-        x = solve(self.solver, y.repeat_interleave(self.samples, 0), self.measurement, self.prior, shape, generator)
+        with stage(lambda: f"{shape[0]} samples, {self.prior.evaluations - before[1]} evaluations of the prior"):
+            x = solve(self.solver, y.repeat_interleave(self.samples, 0), self.measurement, self.prior, shape, generator)
         self.calls["operator_calls"] += self.measurement.calls - before[0]
         self.calls["network_evaluations"] += self.prior.evaluations - before[1]
         self.calls["backward_passes"] += self.prior.backwards - before[2]

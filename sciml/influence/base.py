@@ -94,6 +94,16 @@ class Task(nn.Module, ABC):
         """Scores ``(n_query, n_train)`` drawn on the task's own data, by name; as a rule nothing."""
         return {}
 
+    def examples(self) -> dict[str, Any]:
+        """What the training examples are, arrays by name for a file of scores; where there is nothing, they are those
+        of the training set in its order.
+        """
+        return {}
+
+    def labels(self) -> list[str]:
+        """What each query asks, as a rule its number."""
+        return [str(i) for i in range(self.n_query)]
+
     def warnings(self) -> list[str]:
         """What a reader of the scores must know about the task, one line each."""
         return []

@@ -29,6 +29,7 @@ import torch
 from torch import Tensor
 
 from sciml.errors import RunError
+from sciml.stage import stage
 
 MEMORY = 1 << 30  # bytes for the rows of all runs that are solved at once; two copies of them are alive at a time
 ROUND = 12  # steps with one Gauss-Newton matrix, all of which are remembered
@@ -117,7 +118,10 @@ def minimise(
     """
     weights = weights.to(theta)
     together = max(1, MEMORY // (8 * len(problem.owner) * len(theta))) if problem.moments is None else len(weights)
-    parts = [_minimise(problem, theta, part, tolerance, max_steps) for part in weights.split(together)]
+    parts = []
+    for i, part in enumerate(weights.split(together)):
+        with stage(f"training {1 + i * together} to {i * together + len(part)} of {len(weights)}"):
+            parts.append(_minimise(problem, theta, part, tolerance, max_steps))
     found = Result(
         torch.cat([p.theta for p in parts]),
         torch.cat([p.objective for p in parts]),
@@ -141,26 +145,29 @@ def _minimise(problem: Problem, start: Tensor, weights: Tensor, tolerance: float
     damping = torch.full_like(value, torch.nan)
     least = 1e-12 * value
     steps = 0
-    while True:
-        runs = (~(relative <= tolerance)).nonzero()[:, 0]
-        gram, rows = problem.curvature(theta[runs], weights[runs])
-        trace = gram.diagonal(dim1=1, dim2=2).sum(1).expand(len(runs)) + problem.decay * len(start)
-        if steps == 0:
-            damping[runs] = 1e-8 * trace / len(start)
-        scale = (2 * value[runs].maximum(least[runs]) * trace).sqrt()
-        relative[runs] = gradient[runs].norm(dim=1) / scale
-        if not bool((relative > tolerance).any()) or steps >= max_steps:
-            return Result(theta, value, relative, steps)
-        inverse = _Inverse(gram, rows, problem.decay + damping[runs])
-        state = (theta[runs], gradient[runs], value[runs])
-        goal = tolerance * scale
-        theta[runs], gradient[runs], value[runs], first, taken = _round(problem, weights[runs], inverse, goal, *state)
-        damping[runs] *= torch.where(first < 0.25, 10.0, 0.1)
-        steps += taken
-        if problem.moments is not None:  # at the curvature as it was: one more matrix is not worth its price
+    with stage(lambda: f"step {steps}, relative gradient {float(relative.max()):.0e} (wanted: {tolerance:.0e})"):
+        while True:
+            runs = (~(relative <= tolerance)).nonzero()[:, 0]
+            gram, rows = problem.curvature(theta[runs], weights[runs])
+            trace = gram.diagonal(dim1=1, dim2=2).sum(1).expand(len(runs)) + problem.decay * len(start)
+            if steps == 0:
+                damping[runs] = 1e-8 * trace / len(start)
+            scale = (2 * value[runs].maximum(least[runs]) * trace).sqrt()
             relative[runs] = gradient[runs].norm(dim=1) / scale
-            if bool((relative[runs] <= tolerance).all()):
+            if not bool((relative > tolerance).any()) or steps >= max_steps:
                 return Result(theta, value, relative, steps)
+            inverse = _Inverse(gram, rows, problem.decay + damping[runs])
+            state = (theta[runs], gradient[runs], value[runs])
+            goal = tolerance * scale
+            theta[runs], gradient[runs], value[runs], first, taken = _round(
+                problem, weights[runs], inverse, goal, *state
+            )
+            damping[runs] *= torch.where(first < 0.25, 10.0, 0.1)
+            steps += taken
+            if problem.moments is not None:  # at the curvature as it was: one more matrix is not worth its price
+                relative[runs] = gradient[runs].norm(dim=1) / scale
+                if bool((relative[runs] <= tolerance).all()):
+                    return Result(theta, value, relative, steps)
 
 
 def _round(

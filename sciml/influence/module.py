@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from lightning.pytorch import LightningModule
 from torch import Tensor
@@ -12,6 +13,7 @@ from torch import Tensor
 from sciml.errors import RunError
 from sciml.influence.base import Attributor, Params, Task
 from sciml.influence.evaluation.base import Evaluation, Findings
+from sciml.stage import stage
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -39,12 +41,15 @@ class Attribution(LightningModule):
     def test_step(self, batch: int, batch_idx: int) -> None:
         # Attributors differentiate, which inference mode forbids.
         with torch.inference_mode(False), torch.enable_grad():
-            params = self._fit()
+            with stage("weights of the run"):
+                params = self._fit()
             started = time.perf_counter()
-            scores = self._scores(params)
+            with stage("scores"):
+                scores = self._scores(params)
             self._seconds = time.perf_counter() - started
         with torch.inference_mode(False), torch.no_grad():
-            self._findings = self.evaluation(self.task, params, scores)
+            with stage("evaluation"):
+                self._findings = self.evaluation(self.task, params, scores)
             self._scored = scores
         self.log_dict(self._findings.metrics, batch_size=1)
 
@@ -75,6 +80,11 @@ class Attribution(LightningModule):
     def figures(self) -> dict[str, Figure]:
         """Those of the evaluation, and the scores on the task's own data."""
         return {**self._findings.figures, **self.task.figures(self._scored.cpu())}
+
+    def arrays(self) -> dict[str, dict[str, Any]]:
+        """Scores ``(queries, examples)`` and what these are, for a file."""
+        queries = np.array(self.task.labels())
+        return {"scores": {"scores": self._scored.float().cpu(), "queries": queries, **self.task.examples()}}
 
     def warnings(self) -> list[str]:
         """What the task has to say about itself."""

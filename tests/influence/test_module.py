@@ -56,6 +56,9 @@ def test_the_evaluation_gets_scores_at_the_fitted_parameters_and_its_findings_ar
     assert cost.pop("attributor_seconds") >= 0
     assert cost == {"retrainings": 7, "attributor_trainings": 3}
     assert module.figures() == {}
+    kept = module.arrays()["scores"]
+    assert torch.equal(kept["scores"], scores.float())
+    assert kept["queries"].tolist() == ["0", "1", "2", "3", "4", "5"]
 
 
 class Transposed(Attributor):

@@ -17,6 +17,7 @@ from torch import Generator, Tensor
 from sciml.data import cache
 from sciml.influence.base import Task
 from sciml.influence.retraining import checksum
+from sciml.stage import stage
 
 VERSION = 1  # of the training in lock step: raise it when its numbers change
 
@@ -66,7 +67,11 @@ def kept(root: Path, name: str, settings: dict[str, Any], version: int, make: Ca
 def _measured(task: Task, weights: Tensor, repeat: int, batch_size: int) -> Tensor:
     with torch.no_grad():
         parts = weights.to(_device(task)).split(batch_size)
-        return torch.cat([task.measured(task.fit(part, repeat=repeat)).cpu() for part in parts])
+        found = []
+        for i, part in enumerate(parts):
+            with stage(f"trainings {1 + i * batch_size} to {i * batch_size + len(part)} of {len(weights)}"):
+                found.append(task.measured(task.fit(part, repeat=repeat)).cpu())
+        return torch.cat(found)
 
 
 def _device(task: Task) -> torch.device:

@@ -159,6 +159,9 @@ class DiffusionRun(RunTask, NetworkTask):
 
     # ------------------------------------------------------------ figures
 
+    def labels(self) -> list[str]:
+        return list(self.measurement.labels)
+
     def figures(self, scores: Tensor) -> dict[str, Figure]:
         """For the first four queries the training fields that matter most; points of a plane all together."""
         x, found = self.clean[:, 0], {}

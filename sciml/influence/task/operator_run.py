@@ -154,6 +154,9 @@ class OperatorRun(RunTask):
         p, jacobian = self.differentiated(predicted, params, self.u, self.v)
         return (torch.func.vmap(root)(p, self.u, self.v) @ jacobian).flatten(0, 1)
 
+    def labels(self) -> list[str]:
+        return [f"test simulation {i}" for i in range(self.n_query)]
+
     def figures(self, scores: Tensor) -> dict[str, Figure]:
         """For the first two queries the simulations that matter most."""
         steps = self.v_query.shape[1]

@@ -20,8 +20,9 @@ that moved in training, the last ones are attributed, and a note says so.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast, final
+from typing import TYPE_CHECKING, Any, cast, final
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -150,6 +151,16 @@ class PinnRun(RunTask):
         ]
         found = rows.new_zeros(self.n_train, rows.shape[1])
         return found.index_add_(0, self.owner, rows * torch.cat(scaled)[:, None])
+
+    def examples(self) -> dict[str, Any]:
+        """Condition of each training point, and the points of each condition in the order of the equation's inputs;
+        those of a periodic one are pairs ``(n, 2, inputs)``.
+        """
+        names = np.repeat(list(self.points), [len(x) for x in self.points.values()])
+        return {"condition": names, **{f"points_{name}": x.cpu() for name, x in self.points.items()}}
+
+    def labels(self) -> list[str]:
+        return list(self.measurement.labels)
 
     def figures(self, scores: Tensor) -> dict[str, Figure]:
         """Collocation points coloured by score, for the first four queries of problems with two inputs."""

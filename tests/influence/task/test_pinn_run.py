@@ -98,3 +98,17 @@ def test_every_point_is_drawn_with_its_own_score(pinn_run: Path) -> None:
         assert colour == pytest.approx(float(scores[0, i]))
     assert sum(len(c.get_offsets()) for c in others.collections) == 4 + 2 * 3  # both ends of a boundary pair
     assert [label.get_text() for label in sums.get_yticklabels()] == ["residual", "initial", "boundary"]
+
+
+def test_a_file_of_scores_says_what_the_examples_are(pinn_run: Path) -> None:
+    found = task(pinn_run)
+    examples = found.examples()
+    assert found.labels() == ["u(0.5, 1)"]
+    assert {name: list(examples["condition"]).count(name) for name in found.conditions} == {
+        "residual": 14,
+        "initial": 4,
+        "boundary": 3,
+    }
+    for name, where in found.conditions.items():
+        assert (examples["condition"][where] == name).all()
+        assert torch.equal(examples[f"points_{name}"], found.points[name])
