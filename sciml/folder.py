@@ -127,6 +127,10 @@ class RunFolder:
             with suppress(RunError):  # the checkpoint is saved, and that is what counts
                 self.update_status(state="stopped", error=f"signal {stopped.signum}")
             raise
+        except KeyboardInterrupt:
+            with suppress(RunError):
+                self.update_status(state="stopped", error="interrupted")
+            raise
         except BaseException as error:
             try:
                 self.error.write_text(traceback.format_exc())

@@ -31,7 +31,7 @@ from sciml.parallel import ALONE
 from sciml.place import behind, processes
 from sciml.progress import Bar
 from sciml.rendezvous import Meeting, following
-from sciml.signals import StopSignal, heeding
+from sciml.signals import StopSignal, heeding, interruptible
 
 log = logging.getLogger("sciml")
 
@@ -158,17 +158,17 @@ def _run(request: Request, family: str, meeting: Meeting, console: Console | Non
                 meeting.begin(request.shipped(), {"resume": state is not None})
                 _fit(trainer, module, folder, resume=state is not None)
                 meeting.after_fit()
-            if stop.signum is not None:
-                raise Stopped(stop.signum, str(folder.path))
             if ranks.size > 1:  # what is left is this process's alone
                 tester = trainer_of(tree, tracker, [], ALONE, meeting.local_rank)
-            metrics = _test(tester, module, tracker)
+            with stop.at_once(str(folder.path)):
+                metrics = _test(tester, module, tracker)
             cost = {"steps": trainer.global_step, **_optional(module, "cost", {})}
             tracker.log_figures(_optional(module, "figures", {}))
             folder.write_arrays(_optional(module, "arrays", {}))
             if folder.best.exists():
                 module.load_state_dict(checkpoint.read(folder.best)["state_dict"])
-                metrics |= _test(tester, module, tracker, prefix="best/")
+                with stop.at_once(str(folder.path)):
+                    metrics |= _test(tester, module, tracker, prefix="best/")
             if stop.signum is not None:
                 raise Stopped(stop.signum, str(folder.path))
         row = {
@@ -215,11 +215,9 @@ def _follow(request: Request, family: str, meeting: Meeting) -> None:
 def _fit(trainer: Trainer, module: LightningModule, folder: RunFolder, *, resume: bool) -> None:
     if trainer.max_steps <= 0:
         raise ConfigError("trainer.max_steps must be at least 1: this run trains")
-    try:
+    with interruptible():
         # weights_only also here: without it Lightning loads what it takes for a remote file as a pickle.
         trainer.fit(module, ckpt_path=str(folder.last) if resume else None, weights_only=True)
-    except SystemExit as error:  # how Lightning ends on a second Ctrl-C
-        raise KeyboardInterrupt from error
 
 
 def _test(
@@ -227,7 +225,8 @@ def _test(
 ) -> dict[str, float]:
     if tracker is not None:
         tracker.testing, tracker.prefix = True, prefix
-    results = trainer.test(module, verbose=False)
+    with interruptible():
+        results = trainer.test(module, verbose=False)
     metrics = {f"{prefix}{name}": float(value) for result in results for name, value in result.items()}
     for name, value in metrics.items():
         if not math.isfinite(value):

@@ -2,7 +2,7 @@
 
 SIGINT (Ctrl-C), SIGTERM and SIGUSR2 (a scheduler's notice) set a flag; the loop ends after the step
 in progress, the checkpoint is saved, and the process ends with the code that tells why. A second
-Ctrl-C does not wait.
+Ctrl-C does not wait. Nor does the first in a test, of which nothing is kept unless it ends.
 """
 
 from __future__ import annotations
@@ -78,6 +78,37 @@ class StopSignal:
             self.signum = signum
         if self.act is not None:
             self.act()
+
+    @contextmanager
+    def at_once(self, folder: str) -> Iterator[None]:
+        """End the block at the first signal, for work of which nothing would be kept.
+
+        Args:
+            folder: Of the run, for the message.
+
+        Raises:
+            Stopped: A signal came, now or before.
+        """
+
+        def end() -> None:
+            if self.signum is not None:
+                raise Stopped(self.signum, folder)
+
+        before, self.act = self.act, end
+        try:
+            end()
+            yield
+        finally:
+            self.act = before
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """A Ctrl-C that does not wait stays one: Lightning's Trainer ends on it with SystemExit."""
+    try:
+        yield
+    except SystemExit as error:
+        raise KeyboardInterrupt from error
 
 
 _HEEDED: ContextVar[tuple[StopSignal, str] | None] = ContextVar("heeded", default=None)

@@ -154,6 +154,34 @@ def test_signal_saves_the_step_and_the_run_goes_on_bit_identical(tmp_path: Path,
     assert_same_run(whole.folder, execute(stopped).folder)
 
 
+def test_a_signal_ends_a_test_at_once_and_the_run_can_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def killed(*_: object) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+        raise AssertionError("the test went on")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("toy_package.Toy.test_step", killed)
+        with pytest.raises(Stopped) as stopped:
+            run(tmp_path)
+    assert stopped.value.signum == signal.SIGTERM
+    folder = RunFolder(Path(stopped.value.folder))
+    assert (folder.read_status()["state"], folder.read_status()["error"]) == ("stopped", "signal 15")
+    assert not folder.error.exists()
+    assert run(tmp_path).row["cost"]["steps"] == 40
+
+
+def test_an_interruption_of_a_test_is_no_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("toy_package.Toy.test_step", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path)
+    (status,) = tmp_path.rglob("status.json")
+    assert json.loads(status.read_text())["state"] == "stopped"
+    assert not list(tmp_path.rglob("error.txt"))
+
+
 def test_second_process_on_the_same_run_refuses(tmp_path: Path) -> None:
     slow = request(tmp_path, trainer={"max_steps": 5000}, nap=0.01)
     pid = child(lambda: int(execute(slow).found))
