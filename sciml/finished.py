@@ -1,14 +1,16 @@
 """Modules of finished runs, for those that build on them: what is attributed, a prior that was trained.
 
 Which run is meant, ``run``: a run folder, an experiment, or a part of a path that fits only one run; of several that
-differ in their seed only, the one with the seed of the run that asks. The text enters the identity of the run that
-asks. A folder names the config and the seed of what is meant, which is all that its weights depend on (same machine and
+differ in their seed only, the one with the seed of the run that asks. A single one of another seed is taken, as a prior
+that is trained once is meant for all seeds, and a warning says so. The text enters the identity of the run that asks. A
+folder names the config and the seed of what is meant, which is all that its weights depend on (same machine and
 versions). Where that is repeated with other code (``--force``), a run that built on it before is still found under its
 old name: repeat it with ``--force`` as well.
 """
 
 from __future__ import annotations
 
+import logging
 import os
 from importlib.resources import files
 
@@ -19,6 +21,8 @@ from lightning.pytorch.utilities.seed import isolate_rng
 from sciml.errors import UsageError
 from sciml.folder import OUTPUTS, find
 from sciml.run import load
+
+log = logging.getLogger("sciml")
 
 
 def finished(run: str, *, family: str, which: str = "last", other: str = "") -> LightningModule:
@@ -42,7 +46,10 @@ def finished(run: str, *, family: str, which: str = "last", other: str = "") -> 
         if not any((outputs / run).glob("*/config.yaml")):
             raise UsageError(f"there is no run of {run} in {outputs} yet: sciml train +experiment={run}")
         run = f"{run}/"  # not of another experiment whose name begins with it
-    folder = find(run, outputs, seed=torch.initial_seed())
+    seed = torch.initial_seed()
+    folder = find(run, outputs, seed=seed)
+    if "-seed" not in run and not folder.path.name.endswith(f"-seed{seed}"):
+        log.warning("there is no run of %s with seed %d: %s is built on instead", run.rstrip("/"), seed, folder.path)
     row = folder.read_row()
     if row is None:
         raise UsageError(f"run {folder.path} has not finished, so there is nothing to build on: sciml resume it")

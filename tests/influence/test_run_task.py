@@ -147,11 +147,14 @@ def refused(match: str, run: str, **settings: Any) -> None:
         attributed(run, **{"family": "pinn", **settings})
 
 
-def test_a_part_of_the_path_and_the_own_seed_say_which_run(pinn_run: Path, tmp_path: Path) -> None:
+def test_a_part_of_the_path_and_the_own_seed_say_which_run(
+    pinn_run: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     for name in ("abc-seed0", "abc-seed3", "abc-seed33"):
         copied(pinn_run, tmp_path, name)
     (tmp_path / "attribution/convection/abc-seed0/last.ckpt").unlink()
     (tmp_path / "attribution/convection/abc-seed33/last.ckpt").unlink()
+    caplog.clear()
     with placed(tmp_path):
         torch.manual_seed(3)
         assert attributed("attribution/convection", family="pinn").network is not None
@@ -159,6 +162,20 @@ def test_a_part_of_the_path_and_the_own_seed_say_which_run(pinn_run: Path, tmp_p
         refused("fits 3 runs", "attribution/convection")
         torch.manual_seed(0)
         refused(r"has its row but not its weights \(last.ckpt\)", "attribution/convection")
+        assert caplog.messages == []
+
+
+def test_a_run_of_another_seed_is_taken_where_there_is_no_other_and_said(
+    pinn_run: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    only = copied(pinn_run, tmp_path, "abc-seed3")
+    torch.manual_seed(4)
+    with placed(tmp_path):
+        assert attributed("attribution/convection", family="pinn").network is not None
+        said = f"there is no run of attribution/convection with seed 4: {only} is built on instead"
+        assert caplog.messages == [said]
+        attributed(str(only), family="pinn")  # whoever names the folder means its seed
+        assert caplog.messages == [said]
 
 
 def damaged(source: Path, outputs: Path, change: Callable[[dict[str, Any]], None]) -> str:
