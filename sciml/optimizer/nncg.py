@@ -15,7 +15,10 @@ direction.
 Where this differs:
 
 * The Hessian of a network is indefinite. Conjugate gradients end at a direction of negative curvature with what they
-  have; if that is no direction of descent, the preconditioned gradient is taken. The authors go on.
+  have, and the next step's start from zero: what they have is no solution, and most of a direction that starts from it
+  would be the old one. If nothing descends, the preconditioned gradient is taken. The authors go on. On convection
+  where L-BFGS stalls, four steps with damping 1e-4 and at most 150 iterations lowered the loss as much as going on did,
+  1.6 %, with 117 products instead of 600.
 * The Nyström approximation, which is for positive semi-definite matrices, leaves out eigenvalues of the sketched
   matrix that are negative or lost in rounding. The authors shift it until it has a Cholesky factor.
 * The tolerance of conjugate gradients is relative to the gradient; the authors' is absolute and so small that their
@@ -95,7 +98,7 @@ class NNCG(FlatOptimizer):
             test = stream(f"optimizer/nncg/{memory['taken']}")  # of the step, so that a resumed run draws the same
             memory["vectors"], memory["values"] = nystrom(hessian, gradient, self.rank, test)
         memory["taken"] += 1
-        d = self._newton(hessian, gradient)
+        d, solved = self._newton(hessian, gradient)
         del hessian  # and with it the graph, before more is evaluated
         slope, x = float(gradient @ d), self.vector()
         t = backtrack(
@@ -105,7 +108,7 @@ class NNCG(FlatOptimizer):
             trials=HALVINGS,
         )
         self.assign(torch.add(x, d, alpha=-t) if t else x)
-        memory["direction"] = d if t else torch.zeros_like(d)
+        memory["direction"] = d if t and solved else torch.zeros_like(d)
         if not t:
             self.say("no decrease", "no step along the Newton direction lowers the loss (%.3g)", value)
         return loss
@@ -118,9 +121,9 @@ class NNCG(FlatOptimizer):
         inside = vectors.T @ v
         return v + vectors @ (inside * ((values[-1] + self.damping) / (values + self.damping) - 1))
 
-    def _newton(self, hessian: Product, gradient: Tensor) -> Tensor:
-        """d, of which the product with the gradient is positive."""
-        d, residual = self.memory["direction"].clone(), gradient
+    def _newton(self, hessian: Product, gradient: Tensor) -> tuple[Tensor, bool]:
+        """d, of which the product with the gradient is positive, and whether no negative curvature was met."""
+        d, residual, solved = self.memory["direction"].clone(), gradient, True
         if bool(d.any()):
             residual = gradient - hessian(d).add_(d, alpha=self.damping)
         enough = self.cg_tolerance * float(gradient.norm())
@@ -133,6 +136,7 @@ class NNCG(FlatOptimizer):
             curvature = p @ image
             if not float(curvature) > 0:
                 self.say("curvature", "conjugate gradients met negative curvature and ended early")
+                solved = False
                 break
             alpha = product / curvature
             d.addcmul_(p, alpha)
@@ -140,7 +144,7 @@ class NNCG(FlatOptimizer):
             z = self.precondition(residual)
             product, before = residual @ z, product
             p = torch.addcmul(z, p, product / before)
-        return d if float(d @ gradient) > 0 else self.precondition(gradient)
+        return (d, solved) if float(d @ gradient) > 0 else (self.precondition(gradient), False)
 
 
 def nystrom(hessian: Product, like: Tensor, rank: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:

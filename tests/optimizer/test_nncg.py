@@ -25,8 +25,8 @@ def quadratic(n: int = 20) -> tuple[nn.Parameter, FunctionObjective, Tensor, Ten
     return theta, FunctionObjective([theta], terms=lambda: {"q": theta @ a @ theta / 2, "l": -b @ theta}), a, b
 
 
-def fit() -> tuple[list[nn.Parameter], FunctionObjective]:
-    torch.manual_seed(0)
+def fit(seed: int = 0) -> tuple[list[nn.Parameter], FunctionObjective]:
+    torch.manual_seed(seed)
     network = nn.Sequential(nn.Linear(1, 8), nn.Tanh(), nn.Linear(8, 1)).double()
     x = torch.linspace(-1, 1, 30, dtype=torch.float64)[:, None]
     return list(network.parameters()), FunctionObjective(
@@ -80,13 +80,24 @@ def test_negative_curvature_gives_a_direction_of_descent(caplog: pytest.LogCaptu
     torch.testing.assert_close(theta.detach(), torch.tensor([1.0, 0.0], dtype=torch.float64), rtol=1e-6, atol=1e-6)
 
 
-def test_goes_on_where_a_network_is_hard() -> None:
-    p, objective = fit()
+def test_a_direction_is_gone_on_from_only_where_it_solved_the_system() -> None:
+    theta = nn.Parameter(torch.tensor([0.1, 1.0], dtype=torch.float64))
+    saddle = FunctionObjective([theta], terms=lambda: {"s": (theta[0] ** 2 - 1) ** 2 + theta[1] ** 2})
+    optimizer = NNCG([theta], damping=1e-3)
+    optimizer.step(saddle)
+    assert not optimizer.memory["direction"].any()
+    theta.data[0] = 0.9  # convex here
+    optimizer.step(saddle)
+    assert optimizer.memory["direction"].all()
+
+
+def test_descends_fast_where_a_network_is_hard() -> None:
+    p, objective = fit(seed=1)
     optimizer = NNCG(p, damping=1e-5, rank=20, cg_iterations=100)
     start = float(objective.value())
-    for _ in range(60):
+    for _ in range(20):
         optimizer.step(objective)
-    assert float(objective.value()) < 1e-4 * start
+    assert float(objective.value()) < 1e-3 * start  # 3e-3 where every direction starts from the one before
 
 
 def test_an_interrupted_run_equals_one_that_is_not() -> None:
