@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from .configs import options, read
+from .options import ConfigDir, Trust
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -65,13 +66,8 @@ def generate(
     ] = None,
     jobs: Annotated[int, typer.Option("--jobs", "-j", min=0, help="Processes; 0: one per core.")] = 0,
     outputs: Outputs = "outputs",
-    config_dir: Annotated[
-        str | None, typer.Option("--config-dir", "-c", help="Your own folder of configs, beside the built-in ones.")
-    ] = None,
-    trust: Annotated[
-        list[str] | None,
-        typer.Option("--trust", metavar="PACKAGE", help="Let configs build classes of this package too."),
-    ] = None,
+    config_dir: ConfigDir = None,
+    trust: Trust = None,
 ) -> None:
     """Make samples of an equation, or find those that were made with the same settings.
 

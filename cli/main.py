@@ -7,17 +7,9 @@ from typing import Annotated
 
 import typer
 
-from .complete import (
-    complete_grid,
-    complete_launcher,
-    complete_listing,
-    complete_override,
-    complete_run,
-    complete_shown,
-    complete_sweep,
-    complete_table,
-)
+from .complete import complete_launcher, complete_listing, complete_run, complete_shown, complete_sweep, complete_table
 from .data import app as data
+from .options import ConfigDir, Force, Grid, Outputs, Overrides, Run, TextOrJson, Trust
 
 app = typer.Typer(
     name="sciml",
@@ -29,35 +21,6 @@ app = typer.Typer(
     help="Run scientific machine learning experiments: a composed config in, a row of a paper table out.",
 )
 app.add_typer(data, name="data")
-
-Overrides = Annotated[
-    list[str] | None,
-    typer.Argument(
-        metavar="[OVERRIDES]...",
-        autocompletion=complete_override,
-        show_default=False,
-        help="[cyan]+experiment=PAPER/CASE[/], [cyan]group=option[/], [cyan]key=value[/];"
-        " with -m also [cyan]key=a,b,c[/]",
-    ),
-]
-Grid = Annotated[
-    list[str] | None,
-    typer.Argument(
-        metavar="[OVERRIDES]...",
-        autocompletion=complete_grid,
-        show_default=False,
-        help="[cyan]+experiment=PAPER/CASE[/], [cyan]group=a,b[/], [cyan]key=1,2,3[/],"
-        " [cyan]'key=range(0,8)'[/], [cyan]'group=glob(*)'[/]: every combination is a run",
-    ),
-]
-ConfigDir = Annotated[
-    str | None, typer.Option("--config-dir", "-c", help="Your own folder of configs, beside the built-in ones.")
-]
-Trust = Annotated[
-    list[str] | None, typer.Option("--trust", metavar="PACKAGE", help="Let configs build classes of this package too.")
-]
-Force = Annotated[bool, typer.Option("--force", help="Repeat a run that is already finished.")]
-Outputs = Annotated[str, typer.Option("--outputs", help="Where the run folders are.")]
 
 
 @app.command()
@@ -81,9 +44,7 @@ def train(
 
 @app.command(name="eval")
 def evaluate(
-    run: Annotated[
-        str, typer.Argument(autocompletion=complete_run, help="A run folder, or a unique part of its path.")
-    ],
+    run: Run,
     checkpoint: Annotated[str, typer.Option("--checkpoint", help="[cyan]last[/] or [cyan]best[/].")] = "last",
     trust: Trust = None,
     outputs: Outputs = "outputs",
@@ -96,9 +57,7 @@ def evaluate(
 
 @app.command()
 def resume(
-    run: Annotated[
-        str, typer.Argument(autocompletion=complete_run, help="A run folder, or a unique part of its path.")
-    ],
+    run: Run,
     trust: Trust = None,
     outputs: Outputs = "outputs",
 ) -> None:
@@ -165,27 +124,21 @@ def sweep(
     [dim]sciml sweep +experiment=daw2023r3/convection pinn/collocation=fixed,r3 'seed=range(0,4)' --launcher slurm[/]
     """
     if optuna is not None:
-        from .launchers import split
-        from .search import refuse, search
+        from .search import search
 
-        given = {"--dry-run": dry_run, "--resume": resume, "--force": force, "--array-parallel": array_parallel}
-        if wrong := [name for name, value in given.items() if value]:
-            raise typer.Exit(refuse(wrong))
-        mine, theirs = split(overrides or [])
-        raise typer.Exit(
-            search(
-                mine,
-                optuna,
-                objective=objective,
-                direction=direction,
-                launcher=launcher or "local",
-                launcher_overrides=theirs,
-                jobs=jobs or 1,
-                config_dir=config_dir,
-                trust=trust or [],
-                outputs=outputs,
-            )
+        code = search(
+            overrides or [],
+            optuna,
+            objective=objective,
+            direction=direction,
+            launcher=launcher or "local",
+            jobs=jobs or 1,
+            config_dir=config_dir,
+            trust=trust or [],
+            outputs=outputs,
+            grid={"--dry-run": dry_run, "--resume": resume, "--force": force, "--array-parallel": array_parallel},
         )
+        raise typer.Exit(code)
     from .sweep import sweep as run_sweep
 
     code = run_sweep(
@@ -210,7 +163,7 @@ def status(
         typer.Argument(metavar="[SWEEP]", autocompletion=complete_sweep, help="Its name, or a unique part of it."),
     ] = None,
     watch: Annotated[bool, typer.Option("--watch", "-w", help="Go on until all runs are over.")] = False,
-    form: Annotated[str, typer.Option("--format", "-f", help="text or json")] = "text",
+    form: TextOrJson = "text",
     outputs: Outputs = "outputs",
 ) -> None:
     """Say where the runs of a sweep stand; without a name: all sweeps, and the newest in full."""
@@ -299,7 +252,7 @@ def compare(
     runs: Annotated[
         list[str], typer.Argument(metavar="RUN RUN...", autocompletion=complete_run, help="As for [cyan]eval[/].")
     ],
-    form: Annotated[str, typer.Option("--format", "-f", help="text or json")] = "text",
+    form: TextOrJson = "text",
     outputs: Outputs = "outputs",
 ) -> None:
     """Show in what runs differ, and their metrics and costs side by side."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -27,38 +27,44 @@ def search(
     objective: str | None = None,
     direction: str = "minimize",
     launcher: str = "local",
-    launcher_overrides: Sequence[str] = (),
     jobs: int = 0,
     config_dir: str | None = None,
     trust: Sequence[str] = (),
     outputs: str = "outputs",
+    grid: Mapping[str, object] | None = None,
 ) -> int:
     """Search until there are ``trials`` trials in all; returns the exit code.
 
     Args:
-        overrides: Of the experiment; those with several values, ranges or intervals are the space.
+        overrides: Of the experiment, of which those with several values, ranges or intervals are the space; and
+            settings of the launcher.
         trials: In all, with those of before; 0 only shows what there is.
         objective: Metric of the row; None for the lowest held-out loss.
         direction: ``minimize`` or ``maximize``.
         launcher: Where the workers run.
-        launcher_overrides: Settings of the launcher.
         jobs: Workers side by side; 0: what the launcher's settings say, or one, which learns the most from each trial.
         config_dir: The user's folder of configs.
         trust: Packages whose classes the runs may build.
         outputs: Root of the run folders.
+        grid: Options of a grid by name, which mean nothing to a search, with what they were given.
     """
     from .explain import explain
     from .launch import trusted
+    from .launchers import split
     from .origin import mistakes
     from .search_launch import run
 
+    if wrong := [name for name, value in (grid or {}).items() if value]:
+        screen.error(f"{', '.join(wrong)} cannot be used with --optuna: the same command goes on with a search")
+        return 2
     if find_spec("optuna") is None:
         screen.error("a search needs Optuna, which is not installed: pip install 'sciml[optuna]'")
         return 2
+    overrides, theirs = split(overrides)
     try:
         metric, towards = _asked(objective, direction, trials)
         packages = trusted(trust)
-        made = _launcher(launcher, launcher_overrides, config_dir, packages)
+        made = _launcher(launcher, theirs, config_dir, packages)
         study, count = _open(overrides, metric, towards, config_dir, packages, outputs)
     except RunError as error:
         return screen.failed(error)
@@ -82,12 +88,6 @@ def search(
     except KeyboardInterrupt:
         screen.error("interrupted; the same command goes on from here")
         return 130
-
-
-def refuse(options: Sequence[str]) -> int:
-    """Say that options of a grid mean nothing to a search; returns the exit code."""
-    screen.error(f"{', '.join(options)} cannot be used with --optuna: the same command goes on with a search")
-    return 2
 
 
 def _asked(objective: str | None, direction: str, trials: int) -> tuple[str | None, Direction]:
