@@ -13,26 +13,30 @@ n_a × n_a. Both classes are fields as equations understand them (``sciml.equati
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
 
 from sciml.equation.operator import IDENTITY, Operator
+from sciml.pinn.gphm.between import between
 from sciml.pinn.gphm.kernel import SpectralMixture
+from sciml.pinn.gphm.toeplitz import Toeplitz
 
-CHUNK = 2**17  # covariances of single components evaluated at a time: 1 MiB, which caches hold
+
+def along(maps: Sequence[Callable[[Tensor], Tensor]], tensor: Tensor) -> Tensor:
+    """The tensor with its a-th axis changed by the a-th map of columns (n, m), for every axis."""
+    for axis, change in enumerate(maps):
+        moved = tensor.movedim(axis, 0)
+        tensor = change(moved.reshape(len(moved), -1)).reshape(-1, *moved.shape[1:]).movedim(0, axis)
+    return tensor
 
 
-def product(matrices: Sequence[Tensor], tensor: Tensor) -> Tensor:
+def product(matrices: Sequence[Tensor | Toeplitz], tensor: Tensor) -> Tensor:
     """The tensor with its a-th axis multiplied by the a-th matrix, for every axis."""
     if len(matrices) == 1:
         return matrices[0] @ tensor
-    if len(matrices) == 2:
-        return matrices[0] @ tensor @ matrices[1].T
-    for axis, matrix in enumerate(matrices):
-        tensor = torch.tensordot(matrix, tensor.movedim(axis, 0), dims=1).movedim(0, axis)
-    return tensor
+    return along([matrix.__matmul__ for matrix in matrices], tensor)
 
 
 def orders(axes: tuple[int, ...], d: int) -> tuple[int, ...]:
@@ -48,7 +52,7 @@ class Grid:
         coefficients: A, (n_1, ..., n_d).
     """
 
-    def __init__(self, matrices: Sequence[Sequence[Tensor]], coefficients: Tensor) -> None:
+    def __init__(self, matrices: Sequence[Sequence[Toeplitz]], coefficients: Tensor) -> None:
         self.matrices, self.coefficients = matrices, coefficients
 
     def apply(self, operator: Operator) -> Tensor:
@@ -86,13 +90,22 @@ class ConditionalMean:
         return self.derivatives(x)[0]
 
     def derivatives(self, x: Tensor, *operators: Operator) -> tuple[Tensor, ...]:
-        """Values at points (n, d), then each operator applied to the mean, (n, 1) and without graph."""
+        """Values at points (n, d), then each operator applied to the mean, (n, 1) and without graph.
+
+        Raises:
+            ValueError: The points have another number of coordinates than the grid has axes.
+        """
         d = len(self.axes)
+        if x.dim() != 2 or x.shape[1] != d:
+            raise ValueError(f"a grid of {d} axes is asked for points (n, {d}), not {tuple(x.shape)}")
         with torch.no_grad():
             # Points of a grid share their coordinates: each is evaluated once.
             unique = [torch.unique(column, return_inverse=True) for column in x.to(self.coefficients).unbind(-1)]
             top = [max((orders(t, d)[a] for o in operators for t in o.terms), default=0) for a in range(d)]
-            rows = [self._rows(a, line, top[a]) for a, (line, _) in enumerate(unique)]
+            rows = [
+                between(kernel, line, axis, order)
+                for kernel, (line, _), axis, order in zip(self.kernels, unique, self.axes, top, strict=True)
+            ]
             places = [inverse for _, inverse in unique]
             whole = math.prod(len(line) for line, _ in unique) <= 4 * len(x)
             evaluate = _on_product if whole else _point_by_point
@@ -104,13 +117,6 @@ class ConditionalMean:
                     value += c * evaluate(chosen, places, self.coefficients)
                 found.append(value.unsqueeze(-1))
         return tuple(found)
-
-    def _rows(self, axis: int, line: Tensor, order: int) -> list[Tensor]:
-        """κ⁽ᵏ⁾(x - x_i) for the coordinates of ``line``, k = 0, ..., order."""
-        kernel, grid = self.kernels[axis], self.axes[axis]
-        size = max(1, CHUNK // (len(grid) * len(kernel.mu) * (order + 1)))
-        parts = [kernel(part.unsqueeze(1) - grid, order) for part in line.split(size)]
-        return [torch.cat(part) for part in zip(*parts, strict=True)]
 
 
 def _on_product(rows: Sequence[Tensor], places: Sequence[Tensor], coefficients: Tensor) -> Tensor:

@@ -72,11 +72,12 @@ class SpectralMixture(nn.Module):
         components: Number Q of bumps. One alone sits at frequency 0: a plain Matérn or squared exponential covariance.
         frequency: Highest frequency F at the start, cycles per unit of the input.
         scatter: Standard deviation of the start frequencies about their equidistant places, as a share of their
-            distance; 0, the authors' start, has nothing random.
+            distance; 0, the authors' start, has nothing random. The first stays at 0, where its slope is zero and it
+            remains: without it slow parts of a solution, of which high derivatives know nothing, have no place.
         generator: Source of that randomness.
 
     Raises:
-        ConfigError: An unknown spectrum, no component, or a negative frequency or scatter.
+        ConfigError: An unknown spectrum.
     """
 
     def __init__(
@@ -91,14 +92,11 @@ class SpectralMixture(nn.Module):
         super().__init__()
         if spectrum not in ENVELOPES:
             raise ConfigError(f"kernel.spectrum is '{spectrum}'; it must be one of {', '.join(ENVELOPES)}")
-        if components < 1:
-            raise ConfigError(f"kernel.components is {components}; it must be at least 1")
-        if frequency < 0 or scatter < 0:
-            raise ConfigError(f"kernel.frequency ({frequency}) and kernel.scatter ({scatter}) must not be negative")
         self.envelope = ENVELOPES[spectrum]
         places = torch.linspace(0, 1, components, dtype=torch.float64) * frequency
         if scatter and components > 1:
             away = torch.randn(components, generator=generator, dtype=torch.float64)
+            away[0] = 0
             places = places + scatter * frequency / (components - 1) * away
         self.log_weight = nn.Parameter(torch.full_like(places, -math.log(components)))
         self.log_scale = nn.Parameter(torch.zeros_like(places))

@@ -24,11 +24,11 @@ from torch import Tensor
 
 from sciml.equation.base import Equation
 from sciml.equation.operator import IDENTITY, Operator
-from sciml.errors import ConfigError
+from sciml.errors import ConfigError, RunError
 from sciml.pinn.condition import Condition, Dirichlet, Initial
-from sciml.pinn.gphm.field import Grid, orders, product
+from sciml.pinn.gphm.field import Grid, along, orders
 from sciml.pinn.gphm.kernel import MAX_ORDER, SpectralMixture
-from sciml.pinn.gphm.toeplitz import solve, toeplitz
+from sciml.pinn.gphm.toeplitz import Root, Toeplitz, solve
 
 
 @dataclass(frozen=True)
@@ -136,7 +136,7 @@ def observe(
 
 
 class Covariance:
-    """What a step needs of the covariances: their values and derivatives on the grid, and Cholesky factors.
+    """What a step needs of the covariances: their values and derivatives on the grid, and square roots C_a = S_a S_aᵀ.
 
     Args:
         kernels: One an axis.
@@ -145,52 +145,53 @@ class Covariance:
         jitter: ε.
 
     Attributes:
-        columns: Of each axis, κ⁽ᵏ⁾ at the distances from the first point, with graph.
-        matrices: Of each axis, the matrices of κ⁽ᵏ⁾, with graph.
-        factors: Of each axis, the lower Cholesky factor of C, without graph.
+        matrices: Of each axis, the matrices of κ⁽ᵏ⁾, with graph to the columns.
+        roots: Of each axis, the square root of C_a, without graph.
+
+    Raises:
+        RunError: Some C_a is not positive definite.
     """
 
     def __init__(
         self, kernels: Sequence[SpectralMixture], axes: Sequence[Tensor], top: Sequence[int], jitter: float
     ) -> None:
-        self.jitter = jitter
-        self.columns = [k(axis - axis[0], order) for k, axis, order in zip(kernels, axes, top, strict=True)]
-        self.matrices = [[toeplitz(c, (-1) ** k) for k, c in enumerate(columns)] for columns in self.columns]
-        with torch.no_grad():
-            self.factors = [
-                torch.linalg.cholesky(m[0] + jitter * torch.eye(len(m[0]), dtype=m[0].dtype, device=m[0].device))
-                for m in self.matrices
-            ]
+        columns = [k(axis - axis[0], order) for k, axis, order in zip(kernels, axes, top, strict=True)]
+        self.matrices = [[Toeplitz(c, (-1) ** k) for k, c in enumerate(line)] for line in columns]
+        self.roots = [_root(line[0].detach(), jitter) for line in columns]
 
     def coefficients(self, values: Tensor) -> tuple[Tensor, Tensor]:
         """A of the conditional mean given U (n_1, ..., n_d), and log det C."""
         logdet = values.new_zeros(())
-        for axis, (columns, factor) in enumerate(zip(self.columns, self.factors, strict=True)):
+        for axis, (matrices, root) in enumerate(zip(self.matrices, self.roots, strict=True)):
             moved = values.movedim(axis, 0)
-            solved, part = solve(columns[0], factor, moved.reshape(len(moved), -1))
+            solved, part = solve(matrices[0].column, root, moved.reshape(len(moved), -1))
             logdet = logdet + part * (values.numel() / len(moved))
             values = solved.reshape(moved.shape).movedim(0, axis)
         return values, logdet
 
     def values(self, z: Tensor) -> Tensor:
-        """U = Z ×_a L_a, without graph."""
-        return product(self.factors, z)
+        """U = Z ×_a S_a, without graph."""
+        return along([root.colour for root in self.roots], z)
 
     def whitened(self, values: Tensor) -> Tensor:
-        """Z = U ×_a L_a⁻¹, without graph."""
-        for axis, factor in enumerate(self.factors):
-            moved = values.movedim(axis, 0)
-            flat = torch.linalg.solve_triangular(factor, moved.reshape(len(moved), -1), upper=False)
-            values = flat.reshape(moved.shape).movedim(0, axis)
-        return values
+        """Z = U ×_a S_a⁻¹, without graph."""
+        return along([root.whiten for root in self.roots], values)
 
     def from_whitened(self, z: Tensor) -> Tensor:
-        """A = Z ×_a L_a⁻ᵀ, without graph."""
-        for axis, factor in enumerate(self.factors):
-            moved = z.movedim(axis, 0)
-            flat = torch.linalg.solve_triangular(factor.T, moved.reshape(len(moved), -1), upper=True)
-            z = flat.reshape(moved.shape).movedim(0, axis)
-        return z
+        """A = Z ×_a S_a⁻ᵀ, without graph."""
+        return along([root.adjoint for root in self.roots], z)
+
+
+def _root(column: Tensor, jitter: float) -> Root:
+    column = column.clone()
+    column[0] += jitter
+    try:
+        return Root(column)
+    except torch.linalg.LinAlgError as error:
+        raise RunError(
+            f"the covariance of {len(column)} points is not positive definite in float64 (variance"
+            f" {float(column[0]):.2g}, pinn.jitter {jitter:g}); a larger jitter or a lower learning rate would help"
+        ) from error
 
 
 def negative_log_joint(

@@ -9,8 +9,10 @@ ICLR 2024 (arXiv 2311.04465), sections 3 and 4. With ``values="trained"`` all pa
 there. ``values="profiled"`` is not in the paper: U is not trained but is, in every step, the most probable one given
 the rest (:mod:`sciml.pinn.gphm.profile`), found by a linear solve; the gradient of the maximum over U is the partial
 gradient at that U, so the covariance is trained as before, in hundreds of steps where joint training takes 10⁵ to 10⁶.
-Each log τ moves towards its own maximum, log N/|residual|², by a bounded step: all at once, equation and boundary would
-be met before the spectrum is learned, by any covariance.
+Both τ are then no parameters but rise from step to step, by a factor each, to a largest value. Equation and boundary
+values are exact, so that nothing is to be learned of their noise; where τ follows its own maximum, N/|residual|², noise
+may explain for good what the covariance does not explain yet. Were τ largest at once, any covariance would meet the
+equation on the grid before the spectrum is learned.
 On several axes the solve is iterative, warm-started at the last one, and may be cut short.
 """
 
@@ -57,15 +59,16 @@ class GpHm(Trained):
         jitter: ε, added to the diagonal of each input's covariance.
         boundary_weight: λ, the weight of the boundary likelihood.
         log_tau: log τ of both likelihoods at the start.
-        tau_step: In a profiled run, how far log τ goes towards its own maximum in a step at most; 0 holds it fixed.
+        tau_step: In a profiled run, by how much log τ rises in a step; 0 holds it fixed.
+        log_tau_max: In a profiled run, where it ends.
         iterations: Most iterations of a profiled step on several axes; one axis never needs many.
         log_every: Steps between two records of the loss terms.
         val_every: Steps between two evaluations of the held-out residual, a multiple of ``log_every``.
         n_val: Points of the held-out residual and of the final one.
 
     Raises:
-        ConfigError: A slot is empty, a number is out of its range, or the problem is not one that GP-HM can solve
-            (:func:`sciml.pinn.gphm.likelihood.observe`).
+        ConfigError: A slot is empty, ``values`` is another word, ``log_tau_max`` lies below ``log_tau``, or the problem
+            is not one that GP-HM can solve (:func:`sciml.pinn.gphm.likelihood.observe`).
     """
 
     held_out: Tensor
@@ -82,10 +85,11 @@ class GpHm(Trained):
         scheduler: Callable[[Optimizer], LRScheduler] | None = None,
         points: dict[str, Count],
         values: Literal["trained", "profiled"] = "trained",
-        jitter: NonNegative = 1e-6,
-        boundary_weight: NonNegative = 200.0,
+        jitter: Positive = 1e-6,
+        boundary_weight: Positive = 200.0,
         log_tau: float = 0.0,
-        tau_step: Positive = 0.05,
+        tau_step: NonNegative = 0.1,
+        log_tau_max: float = 20.0,
         iterations: Count = 20,
         log_every: Count = 100,
         val_every: Count = 500,
@@ -95,15 +99,14 @@ class GpHm(Trained):
         check_slots("pinn", kernel=kernel, optimizer=optimizer)
         if values not in ("trained", "profiled"):
             raise ConfigError(f"pinn.values is '{values}'; it must be trained or profiled")
-        for name, number in (("jitter", jitter), ("boundary_weight", boundary_weight), ("iterations", iterations)):
-            if number <= 0:
-                raise ConfigError(f"pinn.{name} is {number}; it must be positive")
+        if log_tau_max < log_tau:
+            raise ConfigError(f"pinn.log_tau_max ({log_tau_max}) must be at least pinn.log_tau ({log_tau})")
         if not isinstance(problem, Box) or problem.harmonics or problem.ansatz:
             raise ConfigError("gphm takes a problem of Box with its conditions, without `periodic` and `ansatz`")
         self.problem, self.profiled = problem, values == "profiled"
-        self.jitter, self.iterations, self.n_val, self.tau_step = jitter, iterations, n_val, tau_step
+        self.jitter, self.iterations, self.n_val = jitter, iterations, n_val
+        self.tau_step, self.log_tau_max = tau_step, log_tau_max
         self.observations = observe(problem.equation, problem.conditions, dict(points), weight=boundary_weight)
-        self.sizes = {"boundary": self.observations.values.numel(), "equation": self.observations.fixed.numel()}
         generator = stream("pinn/kernel")
         self.kernels = nn.ModuleList(kernel(generator=generator) for _ in self.observations.axes)
         tau = torch.full((2,), float(log_tau), dtype=torch.float64)
@@ -143,8 +146,7 @@ class GpHm(Trained):
         terms, gaps = negative_log_joint(covariance, self.observations, self.values, self.log_tau)
         loss = terms["prior"] + terms["boundary"] + terms["equation"]
         if self.profiled:
-            wanted = torch.stack([(self.sizes[name] / gap).log() for name, gap in gaps.items()])
-            self._buffers["log_tau"] = self.log_tau + (wanted - self.log_tau).clamp(-self.tau_step, self.tau_step)
+            self._buffers["log_tau"] = (self.log_tau + self.tau_step).clamp_max(self.log_tau_max)
         return loss, terms | {f"{name}_gap": gap for name, gap in gaps.items()}
 
     def field(self) -> ConditionalMean:
@@ -195,8 +197,8 @@ class GpHm(Trained):
         )
         if missed > ALARM * max(size, 1e-3):
             self._alarms.append(
-                f"BOUNDARY VALUES MISSED by {missed:.2g} (root mean square); a larger pinn.boundary_weight, fewer "
-                "components of the kernel, or more steps would help"
+                f"BOUNDARY VALUES MISSED by {missed:.2g} (root mean square); a larger pinn.boundary_weight or more "
+                "steps would help"
             )
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:

@@ -1,15 +1,18 @@
 r"""The most probable values on the grid, given the covariance and both precisions.
 
-In whitened values Z, U = Z ×_a L_a with C_a = L_a L_aᵀ, the log joint is a least-squares problem,
+In whitened values Z, U = Z ×_a S_a with C_a = S_a S_aᵀ, the log joint is a least-squares problem,
 
 .. math:: \min_Z \tfrac12 \|Z\|^2 + \tfrac{\lambda\tau_1}2 \|P_b Z - g\|^2 + \tfrac{\tau_2}2 \|R(Z)\|^2,
 
 linear for a linear equation and linearised at the present values (one Gauss-Newton step) for another one: the residual
 is a function of the field's value and derivatives at a point, so its Jacobian is Σ_t diag(w_t) ⊗_a P_a⁽ᵗᵃ⁾ with
-P_a⁽ᵏ⁾ = κ_a⁽ᵏ⁾ L_a⁻ᵀ, and automatic differentiation gives the w_t.
+P_a⁽ᵏ⁾ = κ_a⁽ᵏ⁾ S_a⁻ᵀ, and automatic differentiation gives the w_t.
 
 On one axis the normal equations are factorised, and the factor preconditions conjugate gradients on the least-squares
-problem, whose rounding errors depend on its condition number and not on the square. On several axes the matrix is never
+problem, whose rounding errors depend on its condition number and not on the square. Derivatives of even order with
+weights that are the same everywhere, and values prescribed at both ends, take even functions to even ones and odd ones
+to odd ones: then S, which knows the two apart (:class:`sciml.pinn.gphm.toeplitz.Root`), leaves two problems of half the
+size, and the products and factorisations cost a quarter. On several axes the matrix is never
 formed: conjugate gradients with the exact diagonal of the normal equations in the basis of each axis in which the
 Gram matrix of its highest derivative is diagonal.
 """
@@ -26,6 +29,7 @@ from torch.linalg import solve_triangular
 from sciml.equation.operator import IDENTITY, Operator
 from sciml.pinn.gphm.field import Grid, orders, product
 from sciml.pinn.gphm.likelihood import Covariance, Observations
+from sciml.pinn.gphm.toeplitz import Root, Toeplitz, halves, reflect
 
 TOLERANCE = 1e-12  # of the preconditioned gradient, relative to the first
 
@@ -33,10 +37,10 @@ SMALLEST = 1e-3  # share of a step below which none is taken
 
 
 class _Linear(NamedTuple):
-    """Factors L_a, matrices of κ_a⁽ᵏ⁾, weights w_t, where values are fixed, √τ_2 and √(λτ_1)."""
+    """Square roots S_a, matrices of κ_a⁽ᵏ⁾, weights w_t, where values are fixed, √τ_2 and √(λτ_1)."""
 
-    factors: list[Tensor]
-    matrices: list[list[Tensor]]
+    roots: list[Root]
+    matrices: list[list[Toeplitz]]
     weights: dict[tuple[int, ...], Tensor]
     fixed: Tensor
     scale_e: Tensor
@@ -96,21 +100,19 @@ def most_probable(
         The new Z, without graph, and how many iterations it took.
     """
     with torch.no_grad():
-        matrices = [[k.detach() for k in m] for m in covariance.matrices]
         scale_b, scale_e = (observations.weight * log_tau[0].exp()).sqrt(), (0.5 * log_tau[1]).exp()
 
         def height(z: Tensor) -> Tensor:
-            field = Grid(matrices, covariance.from_whitened(z))
+            field = Grid(covariance.matrices, covariance.from_whitened(z))
             missed = field.apply(IDENTITY)[observations.fixed] - observations.values
             left = observations.equation.residual(field, observations.points)
             return z.square().sum() + (scale_b * missed).square().sum() + (scale_e * left).square().sum()
 
         before, z = min(((height(start), start) for start in starts), key=lambda pair: float(pair[0]))
-        weights, y = linearize(observations, Grid(matrices, covariance.from_whitened(z)))
-        right = torch.cat([scale_e * y.flatten(), scale_b * observations.values])
+        weights, y = linearize(observations, Grid(covariance.matrices, covariance.from_whitened(z)))
         problem = _OneAxis if z.dim() == 1 else _Axes
-        system = problem(_Linear(covariance.factors, matrices, weights, observations.fixed, scale_e, scale_b))
-        found, taken = _least_squares(system, right, system.into(z), iterations)
+        system = problem(_Linear(covariance.roots, covariance.matrices, weights, observations.fixed, scale_e, scale_b))
+        found, taken = _least_squares(system, system.data(y, observations.values), system.into(z), iterations)
         step = system.out_of(found) - z
         # A linearised equation may promise too much far from the maximum; a linear one keeps its promise.
         share = 1.0
@@ -144,31 +146,71 @@ def _least_squares(system: _OneAxis | _Axes, right: Tensor, z: Tensor, iteration
     return z, taken
 
 
-class _OneAxis:
-    """The Jacobian as a matrix."""
+class _Dense:
+    """A Jacobian J, and the Cholesky factor of I + JᵀJ."""
 
-    def __init__(self, linear: _Linear) -> None:
-        (factor,), (derivatives,), weights = linear.factors, linear.matrices, linear.weights
-        needed = {k: solve_triangular(factor, derivatives[k].T, upper=False).T for (k,) in weights}
-        rows = [w.unsqueeze(1) * needed[k] for (k,), w in weights.items()]
-        at_boundary = solve_triangular(factor, derivatives[0][linear.fixed].T, upper=False).T
-        self.jacobian = torch.cat([linear.scale_e * sum(rows[1:], start=rows[0]), linear.scale_b * at_boundary])
-        normal = self.jacobian.T @ self.jacobian
+    def __init__(self, jacobian: Tensor) -> None:
+        self.jacobian = jacobian
+        normal = jacobian.T @ jacobian
         normal.diagonal().add_(1.0)
         self.cholesky, failed = torch.linalg.cholesky_ex(normal)
         if failed:
             # Rounding has made the product indefinite: the triangle of a QR factorisation is the same factor.
-            stacked = torch.cat([self.jacobian, torch.eye(len(factor)).to(factor)])
+            stacked = torch.cat([jacobian, torch.eye(jacobian.shape[1]).to(jacobian)])
             self.cholesky = torch.linalg.qr(stacked, mode="r").R.T
 
+
+class _OneAxis:
+    """The Jacobian as a matrix; or as two, of even and of odd functions, if it mixes none of them."""
+
+    def __init__(self, linear: _Linear) -> None:
+        self.fixed, self.scale_e, self.scale_b = linear.fixed, linear.scale_e, linear.scale_b
+        symmetric = bool(self.fixed.equal(self.fixed.flip(0)))
+        self.halved = symmetric and all(k % 2 == 0 and bool((w == w[0]).all()) for (k,), w in linear.weights.items())
+        self.parts = self._halves(linear) if self.halved else [self._whole(linear)]
+        self.columns = [part.jacobian.shape[1] for part in self.parts]
+        self.rows = [part.jacobian.shape[0] for part in self.parts]
+
+    def _whole(self, linear: _Linear) -> _Dense:
+        (root,), (derivatives,), weights = linear.roots, linear.matrices, linear.weights
+        rows = [w.unsqueeze(1) * root.whiten(derivatives[k].matrix.T).T for (k,), w in weights.items()]
+        at_boundary = root.whiten(derivatives[0].matrix[self.fixed].T).T
+        return _Dense(torch.cat([self.scale_e * sum(rows[1:], start=rows[0]), self.scale_b * at_boundary]))
+
+    def _halves(self, linear: _Linear) -> list[_Dense]:
+        (root,), (derivatives,) = linear.roots, linear.matrices
+        equation = [w[0] * derivatives[k].column for (k,), w in linear.weights.items()]
+        operators, covariances = halves(sum(equation[1:], start=equation[0])), halves(derivatives[0].column)
+        found = []
+        for factor, operator, covariance in zip((root.even, root.odd), operators, covariances, strict=True):
+            # Rows of the symmetric matrices as columns, whitened at once.
+            rows = [self.scale_e * operator, self.scale_b * covariance[:, self.fixed[: len(factor)]]]
+            found.append(_Dense(solve_triangular(factor, torch.cat(rows, 1), upper=False).T))
+        return found
+
+    def data(self, y: Tensor, values: Tensor) -> Tensor:
+        """The right-hand side b: what the equation and the boundary say."""
+        if not self.halved:
+            return torch.cat([self.scale_e * y, self.scale_b * values])
+        at_boundary = torch.zeros_like(y)
+        at_boundary[self.fixed] = values
+        found = []
+        for left, given in zip(reflect(y.unsqueeze(1)), reflect(at_boundary.unsqueeze(1)), strict=True):
+            found += [self.scale_e * left, self.scale_b * given[self.fixed[: len(given)]]]
+        return torch.cat(found).squeeze(1)
+
     def forward(self, z: Tensor) -> Tensor:
-        return self.jacobian @ z
+        pieces = z.split(self.columns)
+        return torch.cat([part.jacobian @ piece for part, piece in zip(self.parts, pieces, strict=True)])
 
     def adjoint(self, data: Tensor) -> Tensor:
-        return self.jacobian.T @ data
+        pieces = data.split(self.rows)
+        return torch.cat([part.jacobian.T @ piece for part, piece in zip(self.parts, pieces, strict=True)])
 
     def precondition(self, gradient: Tensor) -> Tensor:
-        return torch.cholesky_solve(gradient.unsqueeze(1), self.cholesky).squeeze(1)
+        pieces = gradient.unsqueeze(1).split(self.columns)
+        solved = [torch.cholesky_solve(piece, part.cholesky) for part, piece in zip(self.parts, pieces, strict=True)]
+        return torch.cat(solved).squeeze(1)
 
     def into(self, z: Tensor) -> Tensor:
         return z
@@ -182,8 +224,8 @@ class _Axes:
     def __init__(self, linear: _Linear) -> None:
         self.fixed, self.scale_e, self.scale_b = linear.fixed, linear.scale_e, linear.scale_b
         whitened = [
-            [solve_triangular(factor, k.T, upper=False).T for k in derivatives]
-            for factor, derivatives in zip(linear.factors, linear.matrices, strict=True)
+            [root.whiten(k.matrix.T).T for k in derivatives]
+            for root, derivatives in zip(linear.roots, linear.matrices, strict=True)
         ]
         self.basis = [torch.linalg.eigh(p[-1].T @ p[-1]).eigenvectors for p in whitened]
         self.parts = [[p @ e for p in parts] for parts, e in zip(whitened, self.basis, strict=True)]
@@ -201,6 +243,10 @@ class _Axes:
                 both = [(a * b).T for a, b in zip(self._chosen(t), self._chosen(s), strict=True)]
                 found = found + self.scale_e.square() * product(both, w * v)
         return found
+
+    def data(self, y: Tensor, values: Tensor) -> Tensor:
+        """The right-hand side b: what the equation and the boundary say."""
+        return torch.cat([self.scale_e * y.flatten(), self.scale_b * values])
 
     def forward(self, z: Tensor) -> Tensor:
         parts = [w * product(self._chosen(t), z) for t, w in self.weights.items()]

@@ -16,7 +16,7 @@ from sciml.equation.allen_cahn2d import AllenCahn2d
 from sciml.equation.base import Equation
 from sciml.errors import ConfigError
 from sciml.pinn.condition import Condition, Dirichlet, Initial, Periodic
-from sciml.pinn.gphm.field import ConditionalMean, Grid
+from sciml.pinn.gphm.field import ConditionalMean, Grid, product
 from sciml.pinn.gphm.kernel import SpectralMixture
 from sciml.pinn.gphm.likelihood import Covariance, Observations, negative_log_joint, observe
 
@@ -97,6 +97,12 @@ def test_the_mean_is_one_function_on_the_grid_and_off_it(equation: Equation, n: 
     torch.testing.assert_close(anywhere(scattered), one_by_one, rtol=1e-9, atol=1e-9)
     expected = mean(kernels, observations, values, scattered[3])
     torch.testing.assert_close(one_by_one[3, 0], expected.detach(), rtol=1e-8, atol=1e-8)
+
+
+def test_a_product_has_a_matrix_for_every_axis() -> None:
+    tensor, matrices = random(2, 3, 4), [random(5, 2), random(3, 3, seed=1), random(1, 4, seed=2)]
+    expected = torch.einsum("ai,bj,ck,ijk->abc", *matrices, tensor)
+    torch.testing.assert_close(product(matrices, tensor), expected)
 
 
 def test_the_mean_interpolates_but_for_the_jitter() -> None:

@@ -11,7 +11,7 @@ import torch
 from lightning.pytorch import Trainer
 
 from sciml.equation.poisson1d import Poisson1d
-from sciml.errors import ConfigError
+from sciml.errors import ConfigError, RunError
 from sciml.pinn.condition import Dirichlet
 from sciml.pinn.gphm.kernel import SpectralMixture
 from sciml.pinn.gphm.module import GpHm
@@ -51,7 +51,8 @@ def trainer(steps: int) -> Trainer:
 
 
 def test_a_multi_scale_equation_is_solved() -> None:
-    module = build(n=80, tau_step=0.1)
+    torch.manual_seed(0)
+    module = build(n=80, kernel=partial(SpectralMixture, components=12, frequency=20.0, scatter=0.25))
     fit = trainer(90)
     fit.fit(module)
     (metrics,) = fit.test(module, verbose=False)
@@ -59,6 +60,7 @@ def test_a_multi_scale_equation_is_solved() -> None:
     assert not module.warnings()
     assert module.cost()["solver_iterations"] >= 60
     (kernel,) = kernels(module)
+    assert kernel.mu[0] == 0, "the component of slow parts stays"
     found = kernel.mu[kernel.log_weight.argsort(descending=True)[:6]].detach().abs()
     assert (found - 100 / 6.283185307).abs().min() < 0.5, "the highest frequency of the solution is found"
 
@@ -124,6 +126,27 @@ def test_missed_boundary_values_are_said() -> None:
     assert any("BOUNDARY VALUES MISSED" in warning for warning in module.warnings())
 
 
+def test_precisions_rise_to_their_end_in_a_profiled_run() -> None:
+    module = build(n=20, log_tau=1.0, tau_step=0.4, log_tau_max=1.7)
+    seen = []
+    for _ in range(4):
+        seen.append(module.log_tau.tolist())
+        module.losses()
+    torch.testing.assert_close(torch.tensor(seen), torch.tensor([[t, t] for t in (1.0, 1.4, 1.7, 1.7)]))
+
+
+def test_a_covariance_that_is_not_positive_definite_is_said() -> None:
+    module = build(jitter=1e-300, kernel=partial(SpectralMixture, spectrum="gaussian", components=1))
+    with pytest.raises(RunError, match=r"covariance of 60 points is not positive definite.*pinn\.jitter 1e-300"):
+        module.losses()
+
+
+def test_points_of_another_dimension_are_refused() -> None:
+    module = build(n=20)
+    with pytest.raises(ValueError, match=r"grid of 1 axes is asked for points \(n, 1\), not \(4, 2\)"):
+        module.field()(torch.zeros(4, 2, dtype=torch.float64))
+
+
 def test_figures() -> None:
     module = build(n=20)
     module.losses()
@@ -134,7 +157,7 @@ def test_figures() -> None:
     ("bad", "says"),
     [
         ({"values": "fixed"}, "pinn.values"),
-        ({"jitter": 0.0}, "pinn.jitter"),
+        ({"log_tau": 3.0, "log_tau_max": 2.0}, "pinn.log_tau_max"),
         ({"points": {"t": 20}}, "pinn.points"),
         ({"kernel": None}, "pinn.kernel"),
     ],

@@ -14,18 +14,18 @@ from sciml.equation.poisson1d import Poisson1d
 from sciml.pinn.condition import Condition, Dirichlet, Initial
 from sciml.pinn.gphm.kernel import SpectralMixture
 from sciml.pinn.gphm.likelihood import Covariance, negative_log_joint, observe
-from sciml.pinn.gphm.profile import _Axes, most_probable
+from sciml.pinn.gphm.profile import _Axes, _Linear, _OneAxis, most_probable
 
 LOG_TAU = torch.tensor([1.0, -3.0], dtype=torch.float64)
 
 
-def slope(equation: Equation, steps: int, *, spectrum: str = "student_t") -> tuple[float, float]:
+def slope(equation: Equation, steps: int, *, n: int = 9) -> tuple[float, float]:
     """The largest slope of the joint in U after Gauss-Newton steps from zero, and before."""
     conditions: dict[str, Condition] = {"boundary": Dirichlet(n=4)}
     if isinstance(equation, Advection):
         conditions["initial"] = Initial(n=2)
-    observations = observe(equation, conditions, dict.fromkeys(equation.inputs, 9), weight=3.0)
-    kernels = [SpectralMixture(spectrum=spectrum, components=4, frequency=2.0) for _ in equation.inputs]
+    observations = observe(equation, conditions, dict.fromkeys(equation.inputs, n), weight=3.0)
+    kernels = [SpectralMixture(components=4, frequency=2.0) for _ in equation.inputs]
     covariance = Covariance(kernels, observations.axes, observations.top, 1e-2)
 
     def at(z: Tensor) -> float:
@@ -40,9 +40,11 @@ def slope(equation: Equation, steps: int, *, spectrum: str = "student_t") -> tup
     return at(z), at(start)
 
 
-@pytest.mark.parametrize("equation", [Poisson1d(solution="multi_scale"), Advection(beta=2.0)])
-def test_a_linear_equation_is_solved_in_one_step(equation: Equation) -> None:
-    after, before = slope(equation, 1)
+@pytest.mark.parametrize(
+    ("equation", "n"), [(Poisson1d(solution="multi_scale"), 9), (Poisson1d(), 8), (Advection(beta=2.0), 9)]
+)
+def test_a_linear_equation_is_solved_in_one_step(equation: Equation, n: int) -> None:
+    after, before = slope(equation, 1, n=n)
     assert after < 1e-8 * before
 
 
@@ -50,6 +52,40 @@ def test_a_linear_equation_is_solved_in_one_step(equation: Equation) -> None:
 def test_a_nonlinear_equation_is_solved_in_a_few(equation: Equation) -> None:
     after, before = slope(equation, 40 if len(equation.inputs) == 1 else 12)
     assert after < 1e-7 * before
+
+
+@pytest.mark.parametrize("n", [8, 9])
+def test_even_and_odd_functions_are_the_same_problem_apart(n: int) -> None:
+    observations = observe(Poisson1d(), {"boundary": Dirichlet(n=2)}, {"x": n}, weight=3.0)
+    covariance = Covariance([SpectralMixture(components=4, frequency=2.0)], observations.axes, (2,), 1e-2)
+    scales, same = (torch.tensor(v, dtype=torch.float64) for v in (1.3, 0.7)), torch.ones(n, dtype=torch.float64)
+    linear = _Linear(covariance.roots, covariance.matrices, {(2,): same, (0,): -2 * same}, observations.fixed, *scales)
+    system = _OneAxis(linear)
+    assert system.halved
+    whole = system._whole(linear).jacobian
+    z, y, values = (torch.randn(k, generator=Generator().manual_seed(k), dtype=torch.float64) for k in (n, n, 2))
+    torch.testing.assert_close(system.forward(z).square().sum(), (whole @ z).square().sum())
+    expected = whole.T @ torch.cat([1.3 * y, 0.7 * values])
+    torch.testing.assert_close(system.adjoint(system.data(y, values)), expected)
+    normal = torch.eye(n, dtype=torch.float64) + whole.T @ whole
+    torch.testing.assert_close(normal @ system.precondition(z), z)
+
+
+@pytest.mark.parametrize(
+    ("weights", "fixed"),
+    [
+        ({(1,): [1.0] * 5}, [True, False, False, False, True]),
+        ({(2,): [1.0, 1.0, 2.0, 1.0, 1.0]}, [True, False, False, False, True]),
+        ({(2,): [1.0] * 5}, [True, False, False, False, False]),
+    ],
+)
+def test_what_mixes_even_and_odd_functions_is_not_taken_apart(weights: dict, fixed: list[bool]) -> None:
+    axis, one = torch.linspace(0, 1, 5, dtype=torch.float64), torch.ones((), dtype=torch.float64)
+    covariance = Covariance([SpectralMixture(components=2)], [axis], (2,), 1e-2)
+    given = {key: torch.tensor(w, dtype=torch.float64) for key, w in weights.items()}
+    system = _OneAxis(_Linear(covariance.roots, covariance.matrices, given, torch.tensor(fixed), one, one))
+    assert not system.halved
+    assert system.parts[0].jacobian.shape == (5 + sum(fixed), 5)
 
 
 def test_the_diagonal_is_that_of_the_normal_matrix() -> None:
