@@ -25,7 +25,6 @@ import torch
 from torch import Generator, Tensor, nn
 
 from sciml.data.normalizer import Normalizer
-from sciml.data.stream import normal
 from sciml.errors import ConfigError
 from sciml.operator.base import Dataset, Loss, Rollout
 from sciml.operator.stepper.base import NetworkFactory
@@ -90,7 +89,7 @@ class Anchored(Refiner):
         k = torch.zeros(n, dtype=torch.long)
         k[plain:] = torch.randint(1, self.refinements + 1, (n - plain,), generator=generator)
         signal, noisy = self.shares(k, y)
-        x = signal * y + noisy * normal(tuple(y.shape), generator, y)
+        x = signal * y + noisy * self.noise(y, generator)
         first = torch.zeros_like(y)
         if plain < n:
             with torch.no_grad():

@@ -109,7 +109,7 @@ class Refiner(Stepper):
         for k in range(self.refinements):
             rest = (1 - alpha[k + 1]) / (1 - alpha[k])
             mean = math.sqrt(alpha[k + 1]) * beta[k] / (1 - alpha[k]) * y + math.sqrt(1 - beta[k]) * rest * x
-            x = mean + math.sqrt(rest * beta[k]) * normal(tuple(x.shape), generator, x)
+            x = mean + math.sqrt(rest * beta[k]) * self.noise(x, generator)
             y = self.estimate(x, seen, k + 1, first)
         return y
 
@@ -127,13 +127,22 @@ class Refiner(Stepper):
         """The loss of v; the paper's is the mean square error. Raises what :meth:`examples` does."""
         u, y = self.examples(u, target, rollout)
         k = torch.randint(self.refinements + 1, (len(u),), generator=generator)
-        noise = normal(tuple(y.shape), generator, y)
+        found, v = self.velocities(u, y, k, generator)
+        return loss(found[:, None], v[:, None])
+
+    def velocities(self, u: Tensor, y: Tensor, k: Tensor, generator: Generator) -> tuple[Tensor, Tensor]:
+        """The network's v and the true ones for inputs u and normalised changes y, at steps ``k`` (n,) on the CPU."""
+        noise = self.noise(y, generator)
         signal, noisy = self.shares(k, y)
         # In step 0 the signal is 0; its noise is left out of what the network sees.
         shown = (k > 0).to(y.device).view(-1, *[1] * (y.dim() - 1))
         v = signal * noise * shown - noisy * y
         x = signal * y + noisy * noise * shown
-        return loss(self.velocity(x, self.encode(u), k.to(y.device))[:, None], v[:, None])
+        return self.velocity(x, self.encode(u), k.to(y.device)), v
+
+    def noise(self, like: Tensor, generator: Generator) -> Tensor:
+        """Standard normal noise for changes ``like``."""
+        return normal(tuple(like.shape), generator, like)
 
     def examples(self, u: Tensor, target: Tensor, rollout: Rollout) -> tuple[Tensor, Tensor]:
         """Inputs ``(n, *grid, in_channels)`` and normalised changes of all windows of a batch.

@@ -16,6 +16,7 @@ from sciml.operator.loss.mse import MeanSquare
 from sciml.operator.rollout.autoregressive import Autoregressive
 from sciml.operator.rollout.teacher_forced import TeacherForced
 from sciml.operator.stepper.anchored import Anchored
+from sciml.operator.stepper.balanced import Balanced
 from sciml.operator.stepper.refiner import Refiner, schedule
 
 MEAN, SPREAD = 0.7, 0.4  # of the change, given u: N(MEAN u, SPREAD²)
@@ -93,7 +94,7 @@ def test_a_law_without_spread_is_predicted_exactly_by_every_step_and_the_network
     assert len(refiner.network.steps) == refiner.evaluations  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("kind", [Refiner, Anchored])
+@pytest.mark.parametrize("kind", [Refiner, Anchored, Balanced])
 @pytest.mark.parametrize(("refinements", "variance"), [(3, 0.05), (1, 0.2), (3, 4e-7)])
 def test_moments_of_the_prediction_are_those_of_the_law_of_the_process(
     kind: type[Refiner], refinements: int, variance: float
@@ -221,6 +222,35 @@ def test_the_loss_of_anchored_refinements_is_that_of_changes_written_out() -> No
         torch.testing.assert_close(mine, written)
 
 
+@pytest.mark.parametrize("conserved", [False, True])
+def test_balanced_steps_have_the_mean_logarithm_of_their_losses(conserved: bool) -> None:
+    refiner = exact(0.1, Balanced, refinements=2, variance=1e-2, conserved=conserved)
+    u, target = Shifts().splits()["train"].whole()
+    found = refiner.loss(u, target, Autoregressive(), MeanSquare((True,)), Generator().manual_seed(3))
+
+    noise = torch.randn(u.shape, generator=Generator().manual_seed(3), dtype=torch.float64)
+    if conserved:
+        noise = noise - noise.sum(1, keepdim=True) / 4
+    y = target[:, 0] - u
+    total = 0.0
+    for k, a in enumerate([0.0, (1 - 1e-2) * (1 - 1e-1), 1 - 1e-2]):
+        i = list(range(k, 50, 3))
+        e = noise[i] if k else torch.zeros_like(y[i])
+        x, v = math.sqrt(a) * y[i] + math.sqrt(1 - a) * e, math.sqrt(a) * e - math.sqrt(1 - a) * y[i]
+        condition = torch.full((len(i), 1), 500.0 * k, dtype=torch.float64)
+        square = (refiner.network(torch.cat([x, u[i]], dim=-1), condition) - v).square()
+        total += math.log(float(square.mean())) / 3
+    assert float(found) == pytest.approx(total)
+
+
+def test_where_the_mean_is_conserved_no_noise_has_one() -> None:
+    refiner = exact(SPREAD, Balanced, refinements=2, variance=0.05, conserved=True)
+    u = torch.randn(200, 4, 1, dtype=torch.float64)
+    change = refiner.start()(u) - u - MEAN * u
+    assert float(change.mean(1).abs().max()) < 1e-12  # what is predicted without noise has the law's mean
+    assert float(change.std()) > 0.05
+
+
 def test_predictions_repeat_and_their_noise_is_the_runs() -> None:
     refiner, u = exact(SPREAD, variance=0.05), torch.randn(3, 4, 1, dtype=torch.float64)
     torch.manual_seed(0)
@@ -239,6 +269,9 @@ def test_what_cannot_be_is_refused() -> None:
             Refiner(lambda n, m, conditions: nn.Identity(), Shifts(), NoNormalizer, **parameters)
     with pytest.raises(ConfigError, match="share is 1"):
         exact(SPREAD, Anchored, share=1.0)
+    few, states = torch.zeros(3, 4, 1), torch.zeros(3, 1, 4, 1)
+    with pytest.raises(ConfigError, match="batch_size: 3 examples"):
+        exact(SPREAD, Balanced, refinements=3).loss(few, states, Autoregressive(), MeanSquare((True,)), Generator())
     odd = Shifts()
     odd.out_channels = 2
     with pytest.raises(ConfigError, match="1 input and 2 output channels"):
