@@ -24,7 +24,8 @@ def cancel(name: str, *, outputs: str) -> int:
 
 def _cancel(name: str, outputs: str) -> int:
     from sciml import scheduler
-    from sciml.standing import ALIVE, ask, living, standings
+    from sciml.attendance import living
+    from sciml.standing import ALIVE, ask, standings
     from sciml.sweep import find
 
     sweep = find(name, Path(outputs))

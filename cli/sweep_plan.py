@@ -145,7 +145,8 @@ def _refuse(overrides: Sequence[str]) -> None:
 def _live(folders: Iterable[RunFolder], outputs: Path) -> set[Path]:
     """Those of these runs that are queued or running."""
     from sciml import sweep as sweeps
-    from sciml.standing import ALIVE, ask, owned, standing
+    from sciml.attendance import owned
+    from sciml.standing import ALIVE, ask, standing
 
     busy: set[Path] = set()
     submitted: dict[str, list[RunFolder]] = {}

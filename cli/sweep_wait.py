@@ -29,10 +29,10 @@ def see_through(sweep: Sweep, runs: Sequence[Run], launcher: Launcher, name: str
     Returns:
         The exit code.
     """
+    from sciml.attendance import attending
     from sciml.launcher.joblib import Joblib
     from sciml.launcher.local import Local
     from sciml.signals import exit_code
-    from sciml.standing import attending
     from sciml.sweep import Task, command_of, record
 
     from .status import commands, print_sweep

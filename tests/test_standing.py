@@ -13,10 +13,11 @@ from typing import Any
 import pytest
 
 from sciml import scheduler
+from sciml.attendance import attending
 from sciml.errors import UsageError
 from sciml.folder import RunFolder
 from sciml.scheduler import JobState, SchedulerError
-from sciml.standing import STATES, Answer, Standing, ask, attending, counts, standing, standings
+from sciml.standing import STATES, Answer, Standing, ask, counts, standing, standings
 from sciml.sweep import Run, Submission, Sweep, Task
 
 ROW = {"experiment": "a", "family": "pinn", "hash": "x", "seed": 0, "metrics": {"e": 0.5}, "cost": {"steps": 9}}
