@@ -59,8 +59,8 @@ class Balanced(Refiner):
         normalizer: Callable[[int, tuple[int, ...]], Normalizer],
         *,
         positions: bool = False,
-        refinements: Count = 1,
-        variance: Positive = 1e-4,
+        refinements: Count = 2,
+        variance: Positive = 3.6e-5,
         conserved: bool = False,
     ) -> None:
         super().__init__(network, dataset, normalizer, positions=positions, refinements=refinements, variance=variance)
