@@ -10,7 +10,7 @@ networks", SIAM J. Sci. Comput. 43 (2021), arXiv 2001.04536, section 2.2 (k = 1,
 collocated at the nodes; with ∂k²/∂n = 0 and f = 0 on the boundary all reflections of u are smooth, and the error falls
 faster than any power of the number of nodes. The equation is indefinite. Modes with π² (m² + n²) up to some cutoff
 above max k² are solved for directly, with a dense matrix; the others are dominated by their Laplacian. One after the
-other precondition GMRES (:mod:`sciml.linalg.gmres`), which takes about ten iterations,
+other precondition GMRES (:mod:`sciml.linalg.lock_step`), which takes about ten iterations,
 
     e_high = ((k₀² + Δ)⁻¹ r)_high ,   e_low = (Δ + k²)_low⁻¹ (r − (Δ + k²) e_high)_low .
 """
@@ -28,7 +28,7 @@ from sciml.equation.base import Equation, Field
 from sciml.equation.classical import chebyshev, on_grid
 from sciml.equation.operator import laplacian, partials
 from sciml.errors import ConfigError, RunError
-from sciml.linalg.gmres import gmres
+from sciml.linalg.lock_step import minimal_residuals
 from sciml.linalg.sine_transform import SineTransform
 
 
@@ -147,7 +147,12 @@ class Cavity:
             hat[low] = torch.linalg.lu_solve(factors, pivots, rest.unsqueeze(1)).squeeze(1)
             return hat
 
-        return transform(gmres(apply, precondition, transform(f), rtol=self.rtol, iterations=_ITERATIONS))
+        def preconditioned(hat: Tensor) -> Tensor:
+            return apply(precondition(hat.reshape(f.shape))).reshape(1, -1)
+
+        right = transform(f).reshape(1, -1)
+        hat, _ = minimal_residuals(preconditioned, right, rtol=self.rtol, iterations=_ITERATIONS, must_converge=True)
+        return transform(precondition(hat.reshape(f.shape)))
 
 
 _ITERATIONS = 100

@@ -69,25 +69,32 @@ def conjugate_gradients(
 
 
 def minimal_residuals(
-    apply: Callable[[Tensor], Tensor], b: Tensor, *, rtol: float, iterations: int
+    apply: Callable[[Tensor], Tensor], b: Tensor, *, rtol: float, iterations: int, must_converge: bool = False
 ) -> tuple[Tensor, Tensor]:
     """The x of smallest ‖b − A x‖ in span{b, A b, ...}, of as many vectors as there are iterations.
+
+    For a preconditioner M give A M, and take M x (from the right, so that the residual is the true one: Saad,
+    algorithm 9.5).
 
     Args:
         apply: A, on ``(n, m)``; any.
         b: Right sides ``(n, m)``.
         rtol: A system goes on until its residual is below this part of the norm of its b.
-        iterations: Allowed, at least 1; what was found after them is returned, converged or not.
+        iterations: Allowed, at least 1.
+        must_converge: Whether a residual that is still larger after them is an error; else what was found is returned.
 
     Returns:
         Solutions ``(n, m)``, and the iterations that each took ``(n,)``.
+
+    Raises:
+        RunError: Some residual is still larger after that many iterations.
     """
     n = len(b)
     size = b.norm(dim=1)
     taken = torch.zeros(n, dtype=torch.long, device=b.device)
     open_ = size > 0
     basis = (b / torch.where(open_, size, 1).unsqueeze(1)).unsqueeze(1)  # (n, vectors so far, m)
-    small, y = b.new_zeros(n, iterations + 1, iterations), b.new_zeros(n, iterations)
+    small, y, left = b.new_zeros(n, iterations + 1, iterations), b.new_zeros(n, iterations), b
     for j in range(iterations):
         if not bool(open_.any()):
             break
@@ -106,6 +113,9 @@ def minimal_residuals(
         open_ &= ~(left.norm(dim=1) <= rtol * size)  # a NaN stays open
         following = torch.where(open_.unsqueeze(1), w / torch.where(norm > 0, norm, 1).unsqueeze(1), 0)
         basis = torch.cat([basis, following.unsqueeze(1)], dim=1)
+    if must_converge and bool(open_.any()):
+        most = float((left.norm(dim=1) / size).max())
+        raise RunError(f"minimal residuals left {most:.1e} of the right side after {iterations} iterations")
     vectors = min(basis.shape[1], iterations)
     return (y[:, :vectors].unsqueeze(1) @ basis[:, :vectors]).squeeze(1), taken
 

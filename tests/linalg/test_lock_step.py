@@ -53,9 +53,10 @@ def indefinite() -> tuple[torch.Tensor, torch.Tensor]:
     return matrices, torch.randn(4, 6, generator=generator, dtype=torch.float64)
 
 
-def minimise(which: list[int], iterations: int) -> tuple[torch.Tensor, torch.Tensor]:
+def minimise(which: list[int], iterations: int, *, must_converge: bool = False) -> tuple[torch.Tensor, torch.Tensor]:
     matrices, b = (x[which] for x in indefinite())
-    return minimal_residuals(lambda x: (matrices @ x.unsqueeze(-1)).squeeze(-1), b, rtol=1e-10, iterations=iterations)
+    limits = {"rtol": 1e-10, "iterations": iterations, "must_converge": must_converge}
+    return minimal_residuals(lambda x: (matrices @ x.unsqueeze(-1)).squeeze(-1), b, **limits)
 
 
 def test_minimal_residuals_of_each_system_are_those_of_least_squares_in_its_krylov_space() -> None:
@@ -69,6 +70,12 @@ def test_minimal_residuals_of_each_system_are_those_of_least_squares_in_its_kryl
             space = torch.stack(powers, 1)
             best = space @ torch.linalg.lstsq(matrices[i] @ space, b[i].unsqueeze(1)).solution
             torch.testing.assert_close(x[i], best.squeeze(1), rtol=1e-8, atol=1e-10)
+
+
+def test_minimal_residuals_must_have_converged_where_that_is_asked_for() -> None:
+    minimise([0, 1, 2, 3], 4, must_converge=True)
+    with pytest.raises(RunError, match=r"minimal residuals left .* after 3 iterations"):
+        minimise([0, 1, 2, 3], 3, must_converge=True)
 
 
 def test_systems_that_have_converged_wait_for_the_others() -> None:
