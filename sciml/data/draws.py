@@ -31,7 +31,7 @@ class Draws:
         """Begin with batches of ``n`` examples, or go on with those of a state that was loaded.
 
         Raises:
-            ConfigError: ``batch_size`` is not between 1 and ``n``.
+            ConfigError: ``batch_size`` is above ``n``.
         """
         self._batches = Batches(n, batch_size, self._streams["batches"])
         if self._loaded is not None:
@@ -51,7 +51,7 @@ class Draws:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue where ``state`` was taken, before or after the data are there."""
         self._loaded = state["batches"]
-        for name, found in state["streams"].items():
+        for name, found in state.get("streams", {}).items():  # older states of batches alone have none
             self._streams[name].set_state(found.cpu())
         if self._batches is not None:
             self._batches.load_state_dict(state["batches"])

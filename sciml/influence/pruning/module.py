@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from sciml.data.batches import Batches
+from sciml.data.draws import Draws
 from sciml.data.labelled import Examples, Labelled
 from sciml.data.stream import stream
 from sciml.influence.pruning.base import Pruner, Weights, schedule
@@ -67,7 +67,7 @@ class Classifier(Trained):
         self.network = network(data.in_features, data.classes)
         self.sparsities, self.recomputations = list(sparsities), recomputations
         self.batch_size = batch_size
-        self._batches_stream, self._batches_state = stream("influence/batches"), None
+        self.draws = Draws("influence")
         self._splits: dict[str, Examples] = {}
         self._curves: dict[float, list[tuple[float, float]]] = {}
         self._gradients = 0
@@ -77,9 +77,7 @@ class Classifier(Trained):
         if self._splits:
             return
         self._splits = self.data.splits()
-        self.batches = Batches(len(self._splits["train"].y), self.batch_size, self._batches_stream)
-        if self._batches_state is not None:
-            self.batches.load_state_dict(self._batches_state)
+        self.draws.order(len(self._splits["train"].y), self.batch_size)
 
     def examples(self, split: str) -> Examples:
         """A part on the module's device, where it stays."""
@@ -90,7 +88,7 @@ class Classifier(Trained):
 
     def losses(self) -> tuple[Tensor, dict[str, Tensor]]:
         """Cross-entropy of the next batch."""
-        train, index = self.examples("train"), self.batches.next().to(self.device)
+        train, index = self.examples("train"), self.draws.batch().to(self.device)
         return nn.functional.cross_entropy(self.network(train.x[index]), train.y[index]), {}
 
     def held_out_metrics(self) -> dict[str, float]:
@@ -139,12 +137,10 @@ class Classifier(Trained):
             return accuracy(model.outputs(weights, test.x), test.y)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        checkpoint["classifier"] = {"batches": self.batches.state_dict()}
+        checkpoint["classifier"] = self.draws.state_dict()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        self._batches_state = checkpoint["classifier"]["batches"]
-        if self._splits:
-            self.batches.load_state_dict(self._batches_state)
+        self.draws.load_state_dict(checkpoint["classifier"])
 
     def cost(self) -> dict[str, int | float]:
         """Gradients that pruning took."""
