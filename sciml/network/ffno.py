@@ -24,15 +24,15 @@ from typing import cast
 from torch import Tensor, nn
 
 from sciml.errors import ConfigError
-from sciml.network.fno import FUNCTIONS, Padding, TwoLayers
-from sciml.network.spectral import Spectral, check_modes
+from sciml.network.modal import Modal, TwoLayers
+from sciml.network.spectral import Spectral
 from sciml.ranges import Count, NonNegative
 
 HEADS = ("layer", "sum")
 
 
-class FFNO(nn.Module):
-    """Maps fields on a grid of as many axes as there are ``modes``.
+class FFNO(Modal):
+    """Layers that transform one axis at a time.
 
     Args:
         in_features: Input channels.
@@ -48,14 +48,8 @@ class FFNO(nn.Module):
         activation: ``relu``, ``gelu``, ``tanh``, ``sine`` or ``silu``.
         transform: ``auto``, ``dft`` or ``fft``, see :mod:`sciml.network.spectral`.
 
-    Attributes:
-        spatial_dims: Axes of a field between batch and channels.
-        equivariant: Symmetries that it has by construction.
-        grid_free: A smooth field sampled on a finer grid gives the same output there; with the kinks of ``relu``, which
-            have no highest frequency, it does so to a few digits only.
-
     Raises:
-        ConfigError: Unknown name, no modes, or not one padding for each axis.
+        ConfigError: Unknown name, or see :class:`Modal`.
     """
 
     def __init__(
@@ -74,14 +68,10 @@ class FFNO(nn.Module):
         activation: str = "relu",
         transform: str = "auto",
     ) -> None:
-        super().__init__()
-        self.modes = check_modes(modes)
-        if activation not in FUNCTIONS:
-            raise ConfigError(f"network.activation: unknown '{activation}'; one of {', '.join(sorted(FUNCTIONS))}")
+        super().__init__(modes, padding, activation)
         if head not in HEADS:
             raise ConfigError(f"network.head: unknown '{head}'; one of {', '.join(HEADS)}")
-        act, self._smooth = FUNCTIONS[activation], activation != "relu"
-        self.padding, self.head = Padding(padding, len(self.modes)), head
+        self.head, act = head, self.activation
         self.lifting = TwoLayers(in_features, 0, width, act)
         # A shared list is one module that all layers refer to: its parameters count, and are stored, once.
         self.spectral = nn.ModuleList(
@@ -91,27 +81,7 @@ class FFNO(nn.Module):
         self.pointwise = nn.ModuleList(TwoLayers(width, factor * width, width, act) for _ in range(depth))
         self.projection = TwoLayers(width, projection, out_features, nn.Identity())
 
-    @property
-    def spatial_dims(self) -> int:
-        return len(self.modes)
-
-    @property
-    def equivariant(self) -> frozenset[str]:
-        return frozenset() if self.padding.any else frozenset({"translation"})
-
-    @property
-    def grid_free(self) -> bool:
-        return self._smooth and not self.padding.any
-
-    def forward(self, u: Tensor) -> Tensor:
-        """Fields ``(batch, *grid, in_features)`` to ``(batch, *grid, out_features)``."""
-        if u.ndim != self.spatial_dims + 2:
-            raise ConfigError(
-                f"network.modes has {self.spatial_dims} numbers; fields {tuple(u.shape)} have {u.ndim - 2} axes"
-            )
-        u = u.movedim(0, -2).contiguous()
-        grid = u.shape[:-2]
-        v = self.padding.add(self.lifting(u))
+    def mixed(self, v: Tensor) -> Tensor:
         added = v
         for layer, pointwise in enumerate(self.pointwise):
             spectral = cast(list[Spectral], self.spectral[layer % len(self.spectral)])
@@ -120,5 +90,4 @@ class FFNO(nn.Module):
                 mixed = mixed + spectral[axis].along(v, axis)
             added = pointwise(mixed)
             v = v + added
-        out = self.padding.cut(added if self.head == "layer" else v, grid)
-        return self.projection(out).movedim(-2, 0)
+        return added if self.head == "layer" else v

@@ -19,7 +19,8 @@ import torch
 from torch import Tensor, nn
 
 from sciml.errors import ConfigError
-from sciml.network.fno import FNO, Skip, TwoLayers
+from sciml.network.fno import FNO, Skip
+from sciml.network.modal import TwoLayers
 
 _SPECTRAL = "fno_blocks.convs.{}.weight.tensor"
 _SKIPS = {"soft-gating": "gate", None: "none"}
