@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -157,6 +157,8 @@ def _no_such_key(key: str, text: str, overrides: Sequence[str], config_dir: str 
         return f"an experiment is added, not overridden: +experiment={value}"
     others = [o for o in overrides if not o.lstrip("+~").startswith(f"{key}=") and "," not in o]
     cfg = compose(others, config_dir) if others else {}
+    if (items := _list_above(cfg, key)) is not None:
+        return f"an item of {items} has no such key to override; a list is set as a whole: '{items}=[...]'"
     parameters = _parameters(cfg, key.rpartition(".")[0])
     leaf = key.rpartition(".")[2]
     if leaf in parameters:
@@ -168,6 +170,19 @@ def _no_such_key(key: str, text: str, overrides: Sequence[str], config_dir: str 
         return f"there is no config group {key}{did_you_mean(key, known)}"
     near = [f"{key.rpartition('.')[0]}.{name}" for name in parameters]
     return f"there is no setting {key}{did_you_mean(key, dict.fromkeys([*near, *_keys(cfg), *known]))}"
+
+
+def _list_above(cfg: Any, key: str) -> str | None:
+    """The node above a key that is a list, if there is one."""
+    node, path = cfg, []
+    for part in key.split(".")[:-1]:
+        if not isinstance(node, Mapping) or part not in node:
+            return None
+        node = node[part]
+        path.append(part)
+        if isinstance(node, Sequence) and not isinstance(node, str):
+            return ".".join(path)
+    return None
 
 
 def _keys(cfg: Any) -> list[str]:

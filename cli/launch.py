@@ -11,7 +11,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -83,6 +83,7 @@ class Task:
     def __init__(self, overrides: Sequence[str], *, trust: tuple[str, ...], force: bool) -> None:
         self.overrides, self.trust, self.force = list(overrides), trust, force
         self.code, self.expected = OK, 1
+        self._said: set[str] = set()
         self.stop: StopSignal | None = None
         self.__module__, self.__name__ = type(self).__module__, "sciml"  # hydra.main reads both
 
@@ -109,6 +110,7 @@ class Task:
         return self.code
 
     def _run(self, cfg: Any, job: list[str], choices: dict[str, Any], stop: StopSignal) -> dict[str, Any]:
+        from .leftovers import leftovers
         from .request import request_of
         from .runs import perform
 
@@ -117,6 +119,11 @@ class Task:
         except UsageError as error:
             screen.error(str(error))
             return {"state": "refused", "code": USAGE, "error": str(error)}
+        with suppress(UsageError):  # a config that is refused says itself what is wrong
+            for line in leftovers(request, cfg, job):
+                if line not in self._said:  # once, not for every job
+                    self._said.add(line)
+                    screen.note(line)
         return perform(request, stop=stop)
 
 

@@ -114,6 +114,48 @@ def origins(overrides: Sequence[str]) -> dict[str, str]:
     return found
 
 
+def refilled(overrides: Sequence[str]) -> dict[str, tuple[str, str, Any]]:
+    """The slots that overrides fill with another file than the experiment does. Needs a Hydra session.
+
+    Args:
+        overrides: As composed.
+
+    Returns:
+        By node, such as ``optimizer``: the experiment's file, the chosen one, and what is in it.
+    """
+    from hydra.core.global_hydra import GlobalHydra
+
+    loader: Any = GlobalHydra.instance().config_loader()
+    names = {o: o.partition("=")[0] for o in overrides if not o.startswith(("+", "~"))}
+    slots = [o for o, name in names.items() if name and loader.repository.group_exists(name.partition("@")[0])]
+    if not slots:
+        return {}
+    before, now = _fillings([o for o in overrides if o not in slots]), _fillings(overrides)
+    return {
+        node: (before[node][0], file, content)
+        for node, (file, content) in now.items()
+        if node in before and before[node][0] != file
+    }
+
+
+def _fillings(overrides: Sequence[str]) -> dict[str, tuple[str, Any]]:
+    """For every node that a file of a group fills: the file, and what is in it."""
+    from hydra._internal.config_loader_impl import ConfigLoaderImpl
+    from hydra.core.global_hydra import GlobalHydra
+    from hydra.types import RunMode
+    from omegaconf import OmegaConf
+
+    loader = GlobalHydra.instance().config_loader()
+    assert isinstance(loader, ConfigLoaderImpl)
+    found = {}
+    for default in loader.compute_defaults_list("config", list(overrides), RunMode.RUN).defaults:
+        if default.package and default.config_path and not default.config_path.startswith("hydra/"):
+            result = loader.repository.load_config(default.config_path)
+            content = OmegaConf.to_container(result.config, resolve=False) if result is not None else {}
+            found[default.package] = (f"{default.config_path}.yaml", content)
+    return found
+
+
 def place_of(overrides: Sequence[str]) -> Origin:
     """Says where a key, or the nearest node above it, comes from; None if nothing is known. Needs a Hydra session."""
     known: dict[str, str] | None = None
@@ -127,6 +169,13 @@ def place_of(overrides: Sequence[str]) -> Origin:
                 known = {}
         while key and key not in known:
             key = key.rpartition(".")[0]
-        return known.get(key)
+        place = known.get(key)
+        if place and "experiment/" in place:
+            nodes = refilled(overrides)
+            while key and key not in nodes:
+                key = key.rpartition(".")[0]
+            if key:
+                return f"{place}, for {nodes[key][0]}"
+        return place
 
     return place

@@ -182,7 +182,10 @@ def check(
         lines = []
         for key, message in problems:
             place = origin(key) if origin else None
-            lines.append(message + (f" (from {place})" if place else ""))
+            # An experiment sets it for another class than the one that the user has chosen.
+            left = message.startswith("there is no setting") and ", for " in (place or "")
+            remedy = f"; leave it out with ~{key}" if left else ""
+            lines.append(message + (f" (from {place}{remedy})" if place else ""))
         raise ConfigError("\n".join(dict.fromkeys(lines)))
     return family_of(tree)
 

@@ -196,4 +196,8 @@ def check_names(key: str, named: Iterable[str], conditions: Sequence[str]) -> No
         ConfigError: Some are not; the message says under which key, and which conditions exist.
     """
     if unknown := sorted(set(named) - set(conditions)):
-        raise ConfigError(f"{key} names {', '.join(unknown)}; the conditions are {', '.join(conditions)}")
+        remedy = " ".join(f"~pinn.{key}.{name}" for name in unknown) if isinstance(named, Mapping) else ""
+        raise ConfigError(
+            f"{key} names {', '.join(unknown)}; the conditions are {', '.join(conditions)}"
+            + (f": leave out the others with {remedy}" if remedy else "")
+        )

@@ -70,6 +70,23 @@ OVERRIDE_FORM = "\n  form: key=value, +key=value, ~key; quote values with bracke
             [CASE, "trainer.min_steps=1"],
             "trainer.min_steps is not set by any config, so it is added, not overridden: +tr",
         ),
+        (
+            [CASE, "optimizer=adam_lbfgs", "optimizer.stages.0={_target_:sciml.optimizer.soap.SOAP}"],
+            "an item of optimizer.stages has no such key to override; a list is set as a whole: 'optimizer.stages=[...",
+        ),
+        # what the experiment has set for what it fills a slot with
+        (
+            [CASE, "network=pirate"],
+            "convection.yaml, for network/mlp.yaml; leave it out with ~network.depth)",
+        ),
+        (
+            ["+experiment=baseline/heat", "network=fno"],
+            "(from experiment/baseline/heat.yaml, for network/spectral_diagonal.yaml)",
+        ),
+        (
+            [CASE, "pinn/problem=burgers_hard"],
+            "leave out the others with ~pinn.weighting.weights.boundary ~pinn.weighting.weights.initial",
+        ),
         ([CASE, "+pinn.n_val=7"], "pinn.n_val is set already: change it without +, pinn.n_val=<value>"),
         ([CASE, "~sed"], "there is no setting sed to take out; did you mean seed?"),
         # values that only the run can judge

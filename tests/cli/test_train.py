@@ -211,3 +211,13 @@ def test_as_a_module() -> None:
     done = subprocess.run([sys.executable, "-m", "sciml.cli", "list", "experimnts"], capture_output=True, text=True)
     assert done.returncode == 2
     assert done.stderr.startswith("error: there is no list of experimnts; did you mean experiments?\n")
+
+
+def test_what_an_experiment_set_for_another_choice_is_said(train: Callable[..., Any]) -> None:
+    small = ("pinn.n_points=10", "pinn.n_val=10", "pinn.problem.grid.x=16", "pinn.problem.grid.t=5", "network.depth=1")
+    case = ("+experiment=daw2023r3/convection", "trainer.max_steps=1", *small)
+    said = "sets for optimizer/adam.yaml; optimizer/soap.yaml has optimizer.lr=0.003"
+    ended = train(*case, "optimizer=soap")
+    assert f"optimizer.lr=0.001 stays, which experiment/daw2023r3/convection.yaml {said}" in ended.err
+    assert "stays" not in train(*case, "optimizer=soap", "optimizer.lr=0.002").err
+    assert "stays" not in train(*case, "optimizer=adam").err
