@@ -27,7 +27,9 @@ class Adaptive(Weighting):
 
     running: Tensor
 
-    def __init__(self, *, weights: Mapping[str, NonNegative] | None, every: Count, momentum: Momentum) -> None:
+    def __init__(
+        self, *, weights: Mapping[str, NonNegative] | None = None, every: Count = 1000, momentum: Momentum = 0.9
+    ) -> None:
         super().__init__()
         self._first = dict(weights or {})
         self.every, self.momentum = every, momentum

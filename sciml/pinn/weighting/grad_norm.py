@@ -10,28 +10,16 @@ jaxpi's branch ``pirate`` adds 1e-5 of the mean to each norm.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
 
 from sciml.pinn.weighting.adaptive import Adaptive, balanced, gradients
-from sciml.ranges import Count, Momentum, NonNegative
 
 
 class GradNorm(Adaptive):
-    """Equal gradient norms.
-
-    Args:
-        weights: λ at the start by condition name; 1 for a condition that is not named.
-        every: Steps from one measurement to the next.
-        momentum: What stays of the old weights.
-    """
-
-    def __init__(
-        self, *, weights: Mapping[str, NonNegative] | None = None, every: Count = 1000, momentum: Momentum = 0.9
-    ) -> None:
-        super().__init__(weights=weights, every=every, momentum=momentum)
+    """Equal gradient norms. Takes the arguments of :class:`Adaptive`."""
 
     def measure(self, residuals: Callable[[], dict[str, Tensor]], parameters: Sequence[Tensor]) -> tuple[Tensor, int]:
         found = residuals()

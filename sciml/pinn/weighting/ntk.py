@@ -16,29 +16,17 @@ The traces are exact: sums of squares of the Jacobian of all residuals, from one
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
 
 from sciml.jacobian import Rows
 from sciml.pinn.weighting.adaptive import Adaptive, balanced
-from sciml.ranges import Count, Momentum, NonNegative
 
 
 class NTK(Adaptive):
-    """Equal traces of the tangent kernel.
-
-    Args:
-        weights: λ at the start by condition name; 1 for a condition that is not named.
-        every: Steps from one measurement to the next.
-        momentum: What stays of the old weights.
-    """
-
-    def __init__(
-        self, *, weights: Mapping[str, NonNegative] | None = None, every: Count = 1000, momentum: Momentum = 0.9
-    ) -> None:
-        super().__init__(weights=weights, every=every, momentum=momentum)
+    """Equal traces of the tangent kernel. Takes the arguments of :class:`Adaptive`."""
 
     def measure(self, residuals: Callable[[], dict[str, Tensor]], parameters: Sequence[Tensor]) -> tuple[Tensor, int]:
         shapes: list[tuple[int, int]] = []  # points and components
