@@ -19,6 +19,7 @@ from sciml.average import Average
 from sciml.data.draws import Draws
 from sciml.data.normalizer import Normalizer
 from sciml.errors import ConfigError
+from sciml.given import given, numbers
 from sciml.operator.base import Augmentation, Dataset, FieldMap, Loss, Rollout, Split
 from sciml.operator.evaluation import Scores, error_figures, evaluate, field_figure, metrics
 from sciml.operator.stepper.base import Stepper
@@ -27,6 +28,7 @@ from sciml.ranges import Count, Momentum
 from sciml.trained import Trained, check_slots
 
 if TYPE_CHECKING:
+    import numpy as np
     from matplotlib.figure import Figure
 
 
@@ -143,6 +145,32 @@ class Operator(Trained):
     def predictor(self) -> FieldMap:
         """What is validated and tested, for one batch of trajectories."""
         return self.augmentation.averaged(self.stepper.start) if self.augmentation else self.stepper.start()
+
+    def predict(self, inputs: Any, steps: int = 1) -> np.ndarray:
+        """The states that follow fields of your own, on their own grid, in the units of the training data.
+
+        Args:
+            inputs: ``(n, *grid, in_channels)``; of several past frames, the oldest comes first. Where there is one
+                channel its axis may be left out.
+            steps: How many states, each predicted from the ones before; 1 for a map.
+
+        Returns:
+            ``(n, steps, *grid, out_channels)``.
+
+        Raises:
+            ValueError: The fields have another number of axes or channels, or a number is not finite.
+            RunError: There is more than one step, and what is predicted cannot be fed back.
+        """
+        u, channels, axes = given(inputs, self.stepper), self.dataset.in_channels, len(self.dataset.grid)
+        if channels == 1 and u.ndim == axes + 1:
+            u = u[..., None]
+        if u.ndim != axes + 2 or u.shape[-1] != channels:
+            grid = ", ".join(f"grid {axis}" for axis in range(axes))
+            raise ValueError(f"inputs have the shape {tuple(u.shape)}, expected (n, {grid}, {channels} channels)")
+        self.eval()
+        with torch.no_grad(), self.average.applied():
+            parts = [self.rollout(self.predictor(), part, steps) for part in u.split(self.batch_size)]
+        return numbers(torch.cat(parts))
 
     def held_out_metrics(self) -> dict[str, Tensor]:
         return {"val/loss": self.held_out_loss()}

@@ -18,6 +18,7 @@ from torch.optim.lr_scheduler import LRScheduler
 from sciml.conflict.base import Direction, put_direction
 from sciml.data.stream import stream
 from sciml.errors import ConfigError
+from sciml.given import given, numbers
 from sciml.loop import step_with
 from sciml.optimizer.base import ObjectiveOptimizer
 from sciml.parallel import ranks
@@ -31,6 +32,7 @@ from sciml.ranges import Count
 from sciml.trained import Trained, check_slots
 
 if TYPE_CHECKING:
+    import numpy as np
     from matplotlib.figure import Figure
 
 Terms = dict[str, Tensor]
@@ -116,6 +118,25 @@ class Pinn(Trained):
     def held_out(self) -> Points:
         """Points of the held-out loss by condition."""
         return {name: self.get_buffer(f"held_out_{name}") for name in self.conditions}
+
+    def predict(self, points: Any) -> np.ndarray:
+        """The solution at points of your own; ``network`` itself gives tensors that can be differentiated.
+
+        Args:
+            points: ``(n, inputs)`` in the order and the units of the equation's inputs, such as t and x.
+
+        Returns:
+            ``(n, outputs)``.
+
+        Raises:
+            ValueError: The points have another shape, or a number is not finite.
+        """
+        x, inputs = given(points, self.network), self.problem.in_features
+        if x.ndim != 2 or x.shape[1] != inputs:
+            names = ", ".join(self.problem.axes)
+            raise ValueError(f"points have the shape {tuple(x.shape)}, expected (n, {inputs}): {names}")
+        with torch.no_grad():
+            return numbers(self.network(x))
 
     def _jet(self) -> Jet:
         return Jet(self.network, mode=self.derivatives)
