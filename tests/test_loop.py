@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 import torch
-from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch import LightningModule
+from modules import trainer
 from torch import Tensor
 
 from sciml.errors import Diverged
@@ -46,11 +47,7 @@ class Quadratic(LightningModule):
 
 
 def fit(module: Quadratic, steps: int) -> Quadratic:
-    trainer = Trainer(
-        max_steps=steps, max_epochs=-1, logger=False, accelerator="cpu", enable_checkpointing=False,
-        enable_progress_bar=False, enable_model_summary=False,
-    )  # fmt: skip
-    trainer.fit(module)
+    trainer(steps).fit(module)
     return module
 
 

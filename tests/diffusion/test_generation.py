@@ -7,7 +7,8 @@ import pytest
 import torch
 from hydra import compose, initialize_config_module
 from hydra.utils import instantiate
-from lightning.pytorch import Trainer, seed_everything
+from lightning.pytorch import seed_everything
+from modules import metrics
 from torch import Generator, Tensor
 
 from sciml.data.stream import normal, stream
@@ -25,12 +26,6 @@ from sciml.diffusion.sde.vp import VP
 from sciml.errors import ConfigError
 
 SHAPE = (2, 1)
-
-
-def run(module: Generation, seed: int = 0) -> dict[str, Any]:
-    trainer = Trainer(logger=False, enable_progress_bar=False, enable_model_summary=False, accelerator="cpu")
-    trainer.test(module, verbose=False)
-    return {name: value.item() for name, value in trainer.callback_metrics.items()}
 
 
 def generation(**parameters: Any) -> Generation:
@@ -52,25 +47,25 @@ class Changed(Sampler):
 
 
 def test_exact_samples_are_at_the_noise_level_and_others_far_above_it() -> None:
-    exact = run(generation())
+    exact = metrics(generation())
     assert 0.5 < exact["sliced_wasserstein_ratio"] < 1.6
     assert abs(exact["sliced_wasserstein_z"]) < 3
     assert exact["mean_error"] < 3 / 1000**0.5
     assert exact["covariance_error"] < 0.1
     assert (exact["kl"], exact["log_density_error"]) == (0, 0)
-    halved = run(generation(sampler=Changed(0.5, 0.0)))
+    halved = metrics(generation(sampler=Changed(0.5, 0.0)))
     assert halved["covariance_error"] == pytest.approx(0.75, abs=0.03)
     assert halved["sliced_wasserstein_z"] > 10
     # Points halved around a mean of nearly zero: each moves by half its distance, along any direction.
     assert halved["sliced_wasserstein"] == pytest.approx(0.5, abs=0.08)
-    shifted = run(generation(prior=Gaussian(shape=SHAPE, std=0.3), sampler=Changed(1.0, 0.6)))
+    shifted = metrics(generation(prior=Gaussian(shape=SHAPE, std=0.3), sampler=Changed(1.0, 0.6)))
     assert shifted["mean_error"] == pytest.approx(2, abs=0.3)  # in standard deviations
 
 
 def test_a_normal_law_with_the_same_moments_is_told_apart() -> None:
     mixture = Mixture(shape=SHAPE, spacing=0.8, std=0.1)
     normal_law = Moments(prior=mixture)
-    found = run(generation(prior=normal_law, reference=mixture, points=2000))
+    found = metrics(generation(prior=normal_law, reference=mixture, points=2000))
     assert found["sliced_wasserstein_z"] > 5
     assert found["covariance_error"] < 0.1
     # The divergence from the normal law: the difference of the entropies.
@@ -87,7 +82,7 @@ def test_the_sampler_and_the_likelihood_follow_the_prior_and_are_counted_apart()
     module = generation(
         sampler=Heun(levels=Karras(steps=20)), likelihood=Likelihood(sde=VP(t_min=1e-5)), points=16, batch_size=400
     )
-    found = run(module)
+    found = metrics(module)
     assert abs(found["sliced_wasserstein_z"]) < 3
     assert abs(found["kl"]) < found["log_density_error"] < 1e-2
     cost = module.cost()
@@ -115,31 +110,31 @@ class Data(Prior):
 
 def test_what_is_not_known_is_missing_and_what_does_not_vary_is_left_out() -> None:
     module = generation(prior=Data())
-    found = run(module)
+    found = metrics(module)
     assert not {"nll", "kl", "log_density_error"} & set(found)
     assert "no likelihood" in module.warnings()[0]
     assert abs(found["sliced_wasserstein_z"]) < 3
     module = generation(reference=Data(), points=5)
-    assert "nll" in run(module)
+    assert "nll" in metrics(module)
     assert "no exact density" in module.warnings()[0]
 
 
 def test_noise_with_a_covariance_is_sampled_where_it_is_white() -> None:
     prior = Gaussian(shape=SHAPE, noise=Exponential(shape=SHAPE, length=0.5))
-    found = run(generation(prior=prior, sampler=Heun(levels=Karras(steps=40))))
+    found = metrics(generation(prior=prior, sampler=Heun(levels=Karras(steps=40))))
     assert abs(found["sliced_wasserstein_z"]) < 3
     assert found["covariance_error"] < 0.1
 
 
 def test_another_shape_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"diffusion.shape is \[1, 2\]; the fields are \[2, 1\]"):
-        run(generation(shape=(1, 2)))
+        metrics(generation(shape=(1, 2)))
 
 
 def test_images_lines_and_points_are_drawn() -> None:
     for shape, marks in (((4, 4, 1), "images"), ((12, 1), "lines"), ((4, 1), "collections")):
         module = generation(shape=shape, prior=Gaussian(shape=shape), samples=50, sets=2)
-        run(module)
+        metrics(module)
         figure = module.figures()["samples"]
         assert [panel.get_title() for panel in figure.axes] == ["exact", "generated"]
         assert all(getattr(panel, marks) for panel in figure.axes)
@@ -149,5 +144,5 @@ def test_the_default_config_composes() -> None:
     with initialize_config_module("sciml.conf", version_base="1.3"):
         config = compose("config", ["+diffusion=generation", "diffusion/prior=mixture_unit"])
     seed_everything(0, verbose=False)
-    found = run(instantiate(config.diffusion, samples=200, points=8, _convert_="all"))
+    found = metrics(instantiate(config.diffusion, samples=200, points=8, _convert_="all"))
     assert found["log_density_error"] < 1e-2

@@ -6,7 +6,8 @@ import pytest
 import torch
 from hydra import compose, initialize_config_module
 from hydra.utils import instantiate
-from lightning.pytorch import Trainer, seed_everything
+from lightning.pytorch import seed_everything
+from modules import metrics
 
 from sciml.diffusion.base import Measurement, Prior, Solver
 from sciml.diffusion.measurement.points import Points
@@ -22,14 +23,6 @@ def inverse(solver: Solver, *, noise_std: float = 0.1, **parameters: Any) -> Inv
     seed_everything(0, verbose=False)
     measurement = Points(shape=SHAPE, sensors=4, noise_std=noise_std)
     return Inverse(shape=SHAPE, prior=Gaussian(shape=SHAPE), measurement=measurement, solver=solver, **parameters)
-
-
-def run(module: Inverse) -> dict[str, float]:
-    trainer = Trainer(
-        accelerator="cpu", logger=False, enable_progress_bar=False, enable_model_summary=False, max_epochs=-1
-    )
-    trainer.test(module, verbose=False)
-    return {name: float(value) for name, value in trainer.callback_metrics.items()}
 
 
 class Spy(Solver):
@@ -52,7 +45,7 @@ class Spy(Solver):
 
 
 def test_exact_samples_are_calibrated_and_prior_samples_are_not() -> None:
-    exact, floor = (run(inverse(solver, problems=64, samples=39)) for solver in (Exact(), Spy()))
+    exact, floor = (metrics(inverse(solver, problems=64, samples=39)) for solver in (Exact(), Spy()))
     assert exact["mean_error_sd"] == pytest.approx(39**-0.5, rel=0.1)
     assert exact["variance_ratio"] == pytest.approx(1, rel=0.1)
     assert exact["coverage_50"] == pytest.approx(0.5, abs=0.06)
@@ -66,8 +59,8 @@ def test_exact_samples_are_calibrated_and_prior_samples_are_not() -> None:
 
 def test_every_solver_sees_the_same_observations_however_they_are_batched() -> None:
     one, other = Spy(), Spy()
-    run(inverse(one, problems=6, samples=19))
-    run(inverse(other, problems=6, samples=19, batch_size=2 * 19))
+    metrics(inverse(one, problems=6, samples=19))
+    metrics(inverse(other, problems=6, samples=19, batch_size=2 * 19))
     assert [len(y) for y in other.seen] == [38, 38, 38]
     assert torch.equal(one.seen[0], torch.cat(other.seen))
     assert torch.equal(one.seen[0][0], one.seen[0][18])  # the same observation for all samples of a problem
@@ -76,15 +69,15 @@ def test_every_solver_sees_the_same_observations_however_they_are_batched() -> N
 
 def test_the_noise_has_the_declared_size() -> None:
     quiet, loud = Spy(), Spy()
-    run(inverse(quiet, problems=400, samples=19, noise_std=1e-9))
-    run(inverse(loud, problems=400, samples=19, noise_std=0.3))
+    metrics(inverse(quiet, problems=400, samples=19, noise_std=1e-9))
+    metrics(inverse(loud, problems=400, samples=19, noise_std=0.3))
     noise = (loud.seen[0] - quiet.seen[0])[::19]
     assert noise.std().item() == pytest.approx(0.3, rel=0.1)
 
 
 def test_a_seed_gives_the_same_row_twice_and_costs_are_counted_for_the_solver_alone() -> None:
     module = inverse(Spy(), problems=4, samples=19, batch_size=19)
-    assert run(module) == run(inverse(Spy(), problems=4, samples=19, batch_size=19))
+    assert metrics(module) == metrics(inverse(Spy(), problems=4, samples=19, batch_size=19))
     assert module.cost() == {"operator_calls": 1.0, "network_evaluations": 0.0, "backward_passes": 0.0}
     assert set(module.figures()) == {"posterior", "calibration"}
     assert module.warnings() == []
@@ -104,21 +97,21 @@ def test_without_an_exact_posterior_the_row_says_so() -> None:
         problems=2,
         samples=19,
     )
-    assert "variance_ratio" not in run(module)
+    assert "variance_ratio" not in metrics(module)
     assert "no exact posterior" in module.warnings()[0]
 
 
 def test_what_needs_more_samples_is_left_out() -> None:
     errors = {"rel_l2_sample", "rel_l2_mean"}
-    assert set(run(inverse(Exact(), samples=1))) == errors
-    both = set(run(inverse(Exact(), samples=2)))
+    assert set(metrics(inverse(Exact(), samples=1))) == errors
+    both = set(metrics(inverse(Exact(), samples=2)))
     assert both > errors | {"crps", "spread_skill", "variance_ratio"}
     assert not both & {"coverage_50", "coverage_90"}
 
 
 def test_a_score_is_taken_of_samples_and_of_their_mean() -> None:
     score = Channels(names=["a"], middle={"a": 0.0})
-    found = run(inverse(Exact(), samples=4, score=score))
+    found = metrics(inverse(Exact(), samples=4, score=score))
     for kind in ("sample", "mean"):
         assert found[f"rel_l2_a_{kind}"] == found[f"rel_l2_{kind}"]
         assert 0 < found[f"error_rate_a_{kind}"] < 0.5
@@ -129,7 +122,7 @@ def test_the_baseline_experiment_composes_and_runs(solver: str) -> None:
     with initialize_config_module("sciml.conf", version_base="1.3"):
         config = compose("config", ["+experiment=baseline/gaussian", f"diffusion/solver={solver}"])
     seed_everything(0, verbose=False)
-    found = run(instantiate(config.diffusion, problems=4, _convert_="all"))
+    found = metrics(instantiate(config.diffusion, problems=4, _convert_="all"))
     assert set(found) == {
         *("rel_l2_sample", "rel_l2_mean", "coverage_50", "coverage_90", "mean_error_sd", "variance_ratio"),
         *("crps", "spread_skill", "sliced_wasserstein", "variance_error"),

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from lightning.pytorch import Trainer, seed_everything
+from lightning.pytorch import seed_everything
+from modules import metrics
 
 from sciml.data.stream import normal, stream
 from sciml.diffusion.base import Measurement, Prior, Solver
@@ -45,14 +46,6 @@ def observed(path: Path, *, noise_std: float = 2.0, solver: Any = None, **parame
     return Observed(shape=SHAPE, prior=prior, measurement=seen, solver=solver or Exact(), path=str(path), **parameters)
 
 
-def run(module: Observed) -> dict[str, float]:
-    trainer = Trainer(
-        accelerator="cpu", logger=False, enable_progress_bar=False, enable_model_summary=False, max_epochs=-1
-    )
-    trainer.test(module, verbose=False)
-    return {name: float(value) for name, value in trainer.callback_metrics.items()}
-
-
 def measured(n: int, std: float | torch.Tensor) -> np.ndarray:
     """What fields of the prior, in kelvin, give with noise ``(n, 3)``."""
     fields = KELVIN.fields(Gaussian(shape=SHAPE).sample(n, stream("truth", 5)))
@@ -66,7 +59,7 @@ def test_the_posterior_is_that_of_the_users_units_and_noise(tmp_path: Path, own:
     y = measured(2, 1.0)
     np.savez(tmp_path / "mine.npz", y=y, sd=std)
     module = observed(tmp_path / "mine.npz", noise="sd" if own else None, samples=400)
-    found = run(module)
+    found = metrics(module)
     # Conditioning by the precision matrix, all of it in kelvin.
     prior = Gaussian(shape=SHAPE)
     moments = prior.posterior(torch.zeros(1, *SHAPE, dtype=torch.float64), float("inf"))
@@ -87,14 +80,14 @@ def test_the_posterior_is_that_of_the_users_units_and_noise(tmp_path: Path, own:
 def test_samples_of_the_posterior_miss_the_measurement_by_its_noise(tmp_path: Path) -> None:
     np.save(tmp_path / "y.npy", measured(3000, 20.0))
     right = observed(tmp_path / "y.npy", samples=4, noise_std=20.0)
-    assert run(right)["misfit"] == pytest.approx(1, abs=0.04)
+    assert metrics(right)["misfit"] == pytest.approx(1, abs=0.04)
     assert not any("misfit" in line for line in right.warnings())
     for module, says in (
         (observed(tmp_path / "y.npy", samples=4, noise_std=10.0), "more than its noise"),
         (observed(tmp_path / "y.npy", samples=4, noise_std=40.0), "nearer to y"),
         (observed(tmp_path / "y.npy", samples=4, noise_std=20.0, solver=Deaf()), "more than its noise"),
     ):
-        run(module)
+        metrics(module)
         assert any(says in line for line in module.warnings()), module.warnings()
 
 
@@ -104,7 +97,7 @@ def test_observations_are_one_or_several_and_in_any_shape(tmp_path: Path) -> Non
     for name, array in (("one", y[0]), ("row", y[:1]), ("column", y[0][:, None]), ("all", y)):
         np.savez(tmp_path / f"{name}.npz", seen=array)
         module = observed(tmp_path / f"{name}.npz", y="seen", samples=1, batch_size=2)
-        assert {"misfit"} == run(module).keys()
+        assert {"misfit"} == metrics(module).keys()
         results.append(module.arrays()["posterior"])
         assert set(module.figures()) == {"posterior", "fit"}
     assert [len(arrays["y"]) for arrays in results] == [1, 1, 1, 4]

@@ -4,7 +4,8 @@ import pytest
 import torch
 from hydra import compose, initialize_config_module
 from hydra.utils import instantiate
-from lightning.pytorch import Trainer, seed_everything
+from lightning.pytorch import seed_everything
+from modules import metrics
 from torch import Tensor
 
 from sciml.errors import RunError
@@ -12,14 +13,6 @@ from sciml.influence.base import Attributor, Params, Task
 from sciml.influence.evaluation.base import Evaluation, Findings
 from sciml.influence.module import Attribution
 from sciml.influence.task.ridge import Ridge
-
-
-def run(module: Attribution) -> dict[str, float]:
-    trainer = Trainer(
-        accelerator="cpu", logger=False, enable_progress_bar=False, enable_model_summary=False, max_epochs=-1
-    )
-    trainer.test(module, verbose=False)
-    return {name: float(value) for name, value in trainer.callback_metrics.items()}
 
 
 class Counting(Attributor):
@@ -47,7 +40,7 @@ def attribution(attributor: Attributor) -> Attribution:
 
 def test_the_evaluation_gets_scores_at_the_fitted_parameters_and_its_findings_are_filed() -> None:
     module = attribution(Counting())
-    assert run(module) == {"mean": 59.5}
+    assert metrics(module) == {"mean": 59.5}
     assert isinstance(module.evaluation, Recording)
     task, params, scores = module.evaluation.seen
     assert torch.equal(params["theta"], task.fit(torch.ones(1, 20))["theta"][0])
@@ -73,9 +66,9 @@ class Undefined(Attributor):
 
 def test_scores_of_the_wrong_shape_and_scores_that_are_not_finite_are_refused() -> None:
     with pytest.raises(RunError, match=r"Transposed returned scores \(20, 6\)"):
-        run(attribution(Transposed()))
+        metrics(attribution(Transposed()))
     with pytest.raises(RunError, match="Undefined returned scores that are not finite"):
-        run(attribution(Undefined()))
+        metrics(attribution(Undefined()))
 
 
 def test_the_baseline_experiment_separates_floor_and_ceiling() -> None:
@@ -84,7 +77,7 @@ def test_the_baseline_experiment_separates_floor_and_ceiling() -> None:
         with initialize_config_module("sciml.conf", version_base="1.3"):
             config = compose("config", ["+experiment=baseline/ridge", f"influence/attributor={name}"])
         seed_everything(0, verbose=False)
-        rows[name] = run(instantiate(config.influence, _convert_="all"))
+        rows[name] = metrics(instantiate(config.influence, _convert_="all"))
     assert rows["exact_hessian"]["spearman"] > 0.99
     assert rows["exact_hessian"]["pearson"] > 0.97
     # Leverage, about 8 features in 128 examples, makes removal a little stronger than its first order.

@@ -6,43 +6,17 @@ from typing import Any
 
 import pytest
 import torch
-from hydra import compose, initialize_config_module
-from hydra.utils import instantiate
-from lightning.pytorch import LightningModule, Trainer, seed_everything
+from lightning.pytorch import seed_everything
+from modules import build, metrics, trainer
 
 from sciml.errors import ConfigError
 from sciml.operator.base import Augmentation, FieldMap, Fields
 from sciml.operator.module import Operator
 
 
-def build(*overrides: str) -> LightningModule:
-    with initialize_config_module("sciml.conf", version_base="1.3"):
-        config = compose("config", list(overrides))
-    seed_everything(0, verbose=False)
-    return instantiate(config.operator, _convert_="all")
-
-
-def trainer(max_steps: int = -1) -> Trainer:
-    return Trainer(
-        accelerator="cpu",
-        logger=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        enable_checkpointing=False,
-        max_epochs=-1,
-        max_steps=max_steps,
-    )
-
-
 def small(*overrides: str) -> Operator:
     sizes = ("operator.log_every=5", "operator.val_every=10", "operator.dataset.n_train=50", "operator.batch_size=8")
     return build("+experiment=baseline/heat", *sizes, *overrides)  # type: ignore[return-value]
-
-
-def metrics(module: LightningModule) -> dict[str, float]:
-    tester = trainer()
-    tester.test(module, verbose=False)
-    return {name: float(value) for name, value in tester.callback_metrics.items()}
 
 
 def test_the_baseline_experiment_reaches_rounding_error_also_on_a_finer_grid() -> None:

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch import LightningModule
 from lightning.pytorch.callbacks import Callback
+from modules import trainer
 from pinn_problems import convection
 
 from sciml.equation.kdv import KdVSolitons
@@ -36,18 +37,6 @@ def build(*, collocation: Collocation | None = None, seed: int = 0, beta: float 
         optimizer=partial(torch.optim.Adam, lr=5e-3),
         scheduler=partial(torch.optim.lr_scheduler.StepLR, step_size=20, gamma=0.97),
         **settings,
-    )
-
-
-def trainer(steps: int, *callbacks: Callback) -> Trainer:
-    return Trainer(
-        max_steps=steps,
-        accelerator="cpu",
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        callbacks=list(callbacks),
     )
 
 

@@ -4,42 +4,15 @@ from pathlib import Path
 
 import pytest
 import torch
-from hydra import compose, initialize_config_module
-from hydra.utils import instantiate
-from lightning.pytorch import LightningModule, Trainer, seed_everything
+from modules import build, metrics, trainer
 
 from sciml.errors import ConfigError
 from sciml.influence.pruning.module import Classifier, accuracy
 
 
-def build(*overrides: str) -> LightningModule:
-    with initialize_config_module("sciml.conf", version_base="1.3"):
-        config = compose("config", list(overrides))
-    seed_everything(0, verbose=False)
-    return instantiate(config.influence, _convert_="all")
-
-
 def small(*overrides: str) -> Classifier:
     sizes = ("network.width=16", "influence.data.n_train=640", "influence.log_every=5", "influence.val_every=10")
     return build("+experiment=frantar2021mfac/pruning", *sizes, *overrides)  # type: ignore[return-value]
-
-
-def trainer(max_steps: int = -1) -> Trainer:
-    return Trainer(
-        accelerator="cpu",
-        logger=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        enable_checkpointing=False,
-        max_epochs=-1,
-        max_steps=max_steps,
-    )
-
-
-def metrics(module: LightningModule) -> dict[str, float]:
-    tester = trainer()
-    tester.test(module, verbose=False)
-    return {name: float(value) for name, value in tester.callback_metrics.items()}
 
 
 def test_a_trained_network_is_tested_and_pruned_and_stays_as_it_was() -> None:
