@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import logging
 from functools import partial
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 from hydra.utils import instantiate
+from resumption import Made, interrupted, straight
 from torch import Tensor, nn
 
 from sciml.config import check_node
@@ -67,26 +67,15 @@ def test_equals_its_stages_one_after_another(caplog: pytest.LogCaptureFixture) -
 
 @pytest.mark.parametrize("cut", [3, 6, 9, 11, 12, 15, 16])
 def test_an_interrupted_run_equals_one_that_is_not(cut: int) -> None:
-    def run(steps: int, saved: dict[str, Any] | None = None) -> tuple[list[nn.Parameter], Chain]:
+    def make() -> Made:
         torch.manual_seed(0)
         p, f = problem()
-        chain = Chain(p, stages=STAGES)
-        if saved is not None:
-            chain.load_state_dict(saved["optimizer"])
-            for q, value in zip(p, saved["parameters"], strict=True):
-                q.data.copy_(value)
-        for _ in range(steps):
-            chain.step(f)
-        return p, chain
+        return p, Chain(p, stages=STAGES), f
 
-    p, chain = run(cut)
-    file = io.BytesIO()
-    torch.save({"parameters": [q.data for q in p], "optimizer": chain.state_dict()}, file)
-    file.seek(0)
-    resumed, again = run(18 - cut, torch.load(file, weights_only=True))
-    whole, straight = run(18)
+    resumed, again = interrupted(make, cut, 18 - cut)
+    whole, straight_on = straight(make, 18)
     assert same(resumed, whole)
-    assert (again.stage, again.taken) == (straight.stage, straight.taken)
+    assert (again.stage, again.taken) == (straight_on.stage, straight_on.taken)
 
 
 def test_a_schedule_changes_the_rates_of_all_stages() -> None:

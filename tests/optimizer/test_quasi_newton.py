@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import io
 import logging
 from collections.abc import Callable
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from resumption import Made, interrupted, straight
 from torch import Tensor, nn
 
 from sciml.optimizer.base import FunctionObjective
@@ -200,23 +200,12 @@ def rosenbrock_value(p: list[nn.Parameter], objective: FunctionObjective, optimi
 @pytest.mark.parametrize("cut", [1, 17, 40])
 @pytest.mark.parametrize("kind", KINDS)
 def test_an_interrupted_run_equals_one_that_is_not(kind: type[QuasiNewton], cut: int) -> None:
-    def run(steps: int, saved: dict[str, Any] | None = None) -> tuple[list[nn.Parameter], QuasiNewton]:
+    def make() -> Made:
         p, objective = rosenbrock(6)
-        optimizer = kind(p, **({"history": 5} if kind is LBFGS else {}))
-        if saved is not None:
-            optimizer.load_state_dict(saved["optimizer"])
-            for q, value in zip(p, saved["parameters"], strict=True):
-                q.data.copy_(value)
-        for _ in range(steps):
-            optimizer.step(objective)
-        return p, optimizer
+        return p, kind(p, **({"history": 5} if kind is LBFGS else {})), objective
 
-    p, optimizer = run(cut)
-    file = io.BytesIO()
-    torch.save({"parameters": [q.data for q in p], "optimizer": optimizer.state_dict()}, file)
-    file.seek(0)
-    resumed, second = run(25, torch.load(file, weights_only=True))
-    whole, first = run(cut + 25)
+    resumed, second = interrupted(make, cut, 25)
+    whole, first = straight(make, cut + 25)
     assert all(torch.equal(a, b) for a, b in zip(resumed, whole, strict=True))
     assert first.evaluations == second.evaluations
 
