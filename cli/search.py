@@ -62,7 +62,7 @@ def search(
         return 2
     overrides, theirs = split(overrides)
     try:
-        metric, towards = _asked(objective, direction, trials)
+        metric, towards = _asked(objective, direction)
         packages = trusted(trust)
         made = _launcher(launcher, theirs, config_dir, packages)
         study, count = _open(overrides, metric, towards, config_dir, packages, outputs)
@@ -90,11 +90,9 @@ def search(
         return 130
 
 
-def _asked(objective: str | None, direction: str, trials: int) -> tuple[str | None, Direction]:
+def _asked(objective: str | None, direction: str) -> tuple[str | None, Direction]:
     if direction not in ("minimize", "maximize"):
         raise UsageError(f"there is no direction {direction}: choose minimize or maximize")
-    if trials < 0:
-        raise UsageError(f"there cannot be {trials} trials; 0 shows those that are there")
     objective = None if objective == HELD_OUT else objective
     if objective is None and direction == "maximize":
         raise UsageError("the held-out loss is minimised; name a metric to maximise: --objective METRIC")
