@@ -10,6 +10,7 @@ from typing import Any
 from sciml.errors import UsageError
 
 from . import screen
+from .compare_table import FORMS
 
 
 def compare_runs(names: Sequence[str], form: str, outputs: str) -> int:
@@ -17,7 +18,7 @@ def compare_runs(names: Sequence[str], form: str, outputs: str) -> int:
 
     Args:
         names: Run folders, or unique parts of their paths.
-        form: text or json.
+        form: text, csv, md, latex or json.
         outputs: Root of the run folders.
     """
     from sciml.folder import find
@@ -25,8 +26,8 @@ def compare_runs(names: Sequence[str], form: str, outputs: str) -> int:
     from sciml.verdict import row_of
 
     try:
-        if form not in ("text", "json"):
-            raise UsageError(f"there is no format {form}: text or json")
+        if form not in (known := ("text", *FORMS, "json")):
+            raise UsageError(f"there is no format {form}: {', '.join(known)}")
         if len(names) < 2:
             raise UsageError("name two runs or more (see: sciml status, or the folders in outputs/)")
         folders = [find(name, Path(outputs)) for name in names]
@@ -40,6 +41,9 @@ def compare_runs(names: Sequence[str], form: str, outputs: str) -> int:
     costs = _side_by_side([{"wall_seconds": row.get("wall_seconds"), **row.get("cost", {})} for row in rows])
     if form == "json":
         print(json.dumps({"runs": labels, "config": config, "metrics": metrics, "cost": costs}, indent=1, default=str))
+        return 0
+    if form in FORMS:
+        print(FORMS[form](labels, {"config": config, "metrics": metrics, "cost": costs}), end="")
         return 0
     experiments = list(dict.fromkeys(s["experiment"] for s in stored))
     shown = [folder.path.name for folder in folders] if len(experiments) == 1 else labels

@@ -9,7 +9,7 @@ import typer
 
 from .complete import complete_launcher, complete_listing, complete_run, complete_shown, complete_sweep, complete_table
 from .data import app as data
-from .options import ConfigDir, Force, Grid, Outputs, Overrides, Run, TextOrJson, Trust
+from .options import Comparison, ConfigDir, Force, Grid, Outputs, Overrides, Run, TextOrJson, Trust
 
 app = typer.Typer(
     name="sciml",
@@ -252,7 +252,7 @@ def compare(
     runs: Annotated[
         list[str], typer.Argument(metavar="RUN RUN...", autocompletion=complete_run, help="As for [cyan]eval[/].")
     ],
-    form: TextOrJson = "text",
+    form: Comparison = "text",
     outputs: Outputs = "outputs",
 ) -> None:
     """Show in what runs differ, and their metrics and costs side by side."""

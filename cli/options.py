@@ -37,4 +37,5 @@ Trust = Annotated[
 Force = Annotated[bool, typer.Option("--force", help="Repeat a run that is already finished.")]
 Outputs = Annotated[str, typer.Option("--outputs", help="Where the run folders are.")]
 Run = Annotated[str, typer.Argument(autocompletion=complete_run, help="A run folder, or a unique part of its path.")]
+Comparison = Annotated[str, typer.Option("--format", "-f", help="text, csv, md, latex or json")]
 TextOrJson = Annotated[str, typer.Option("--format", "-f", help="text or json")]

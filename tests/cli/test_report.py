@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import shutil
 import statistics
@@ -95,12 +97,47 @@ def test_compare_names_what_differs_and_only_that(sciml: Callable[..., Ended], o
     assert "x 2.5" in text
 
 
+def test_compare_gives_a_line_for_each_run_for_a_paper_and_a_spreadsheet(
+    sciml: Callable[..., Ended], outputs: Path
+) -> None:
+    write_run(outputs, seed=1, err=0.1)
+    write_run(outputs, seed=2, option="a|b_%", err=0.123456789)
+
+    def said(form: str) -> str:
+        return sciml("compare", "seed1", "seed2", "--format", form, "--outputs", str(outputs)).out
+
+    first, second = csv.DictReader(io.StringIO(said("csv")))
+    assert (first["pinn/points"], first["seed"], first["err"], first["wall_seconds"]) == ("a", "1", "0.1", "3.5")
+    assert (second["pinn/points"], second["err"]) == ("a|b_%", "0.123456789")
+    assert said("md").splitlines() == [
+        "| pinn/points | seed | err |",
+        "| --- | ---: | ---: |",
+        "| a | 1 | 0.1 |",
+        "| a\\|b_% | 2 | 0.1235 |",
+    ]
+    latex = said("latex").splitlines()
+    assert latex[2:] == [
+        r"\begin{tabular}{lrr}",
+        r"\toprule",
+        r"pinn/points & seed & err \\",
+        r"\midrule",
+        r"a & 1 & 0.1 \\",
+        r"a\ensuremath{|}b\_\% & 2 & 0.1235 \\",
+        r"\bottomrule",
+        r"\end{tabular}",
+    ]
+    assert latex[0].startswith("% ")
+    assert latex[0].endswith("seed1")
+    same = sciml("compare", "seed1", "seed1", "--format", "md", "--outputs", str(outputs)).out
+    assert same.startswith("| run | err |\n| --- | ---: |\n")
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (("seed1",), "name two runs or more"),
         (("seed1", "seed9"), "there is no run seed9"),
-        (("seed1", "seed1", "--format", "xml"), "there is no format xml: text or json"),
+        (("seed1", "seed1", "--format", "xml"), "there is no format xml: text, csv, md, latex, json"),
     ],
 )
 def test_compare_refuses_in_one_line(
