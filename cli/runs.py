@@ -103,6 +103,9 @@ def evaluate_run(text: str, checkpoint: str, trust: Sequence[str], outputs: str)
         row = folder.read_row()
     except (UsageError, RunError) as error:
         return screen.failed(error)
+    except KeyboardInterrupt:
+        screen.error("interrupted")
+        return 130
     except Exception as error:  # noqa: BLE001 - whatever a method raises ends as one line
         screen.error(f"the test of {text} failed: {_short(error)}\nSCIML_TRACE=1 shows the full trace")
         if os.environ.get("SCIML_TRACE"):

@@ -103,6 +103,15 @@ def test_eval_that_fails(run_command: Callable[..., Any], folder: Path, monkeypa
     )
 
 
+def test_an_interrupted_eval(run_command: Callable[..., Any], folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("toy_package.Toy.test_step", interrupted)
+    ended = run_command("eval", folder.name)
+    assert (ended.code, ended.err) == (130, "error: interrupted\n")
+
+
 def test_which_run(run_command: Callable[..., Any], folder: Path, outputs: Path) -> None:
     ended = run_command("eval", "nothing")
     assert (ended.code, ended.err) == (2, "error: there is no run nothing\n")
