@@ -105,7 +105,10 @@ def input_of(recording: Recording, history: int) -> Array:
     if history:
         return recording.states
     if recording.coefficients is None:
-        raise ConfigError(f"operator.dataset.history is 0, but {recording.name} has no coefficients")
+        raise ConfigError(
+            f"operator.dataset.history is 0, but {recording.name} has no coefficients; with operator.dataset.history=1"
+            " each state is predicted from the one before"
+        )
     if times != 1:
         raise ConfigError(
             f"operator.dataset.history is 0, which is for steady problems: {recording.name} has {times} frames"
