@@ -255,7 +255,9 @@ def load(path: Path | str, which: str = "last", trust: Iterable[str] = ()) -> Li
     Raises:
         UsageError: The folder, its config or its checkpoint is missing, damaged or not trusted.
     """
-    return _rebuild(RunFolder(Path(path)), which, trust)[0]
+    folder = RunFolder(Path(path))
+    with placed(_outputs_of(folder, folder.read_config())):
+        return _rebuild(folder, which, trust)[0]
 
 
 def evaluate(folder: RunFolder, which: str = "last", trust: Iterable[str] = ()) -> dict[str, float]:
@@ -274,10 +276,16 @@ def evaluate(folder: RunFolder, which: str = "last", trust: Iterable[str] = ()) 
         RunError: A metric is not finite.
     """
     stored = folder.read_config()
-    tree, outputs = stored["config"], folder.path.resolve().parents[len(Path(stored["experiment"]).parts)]
-    with numerics(tree["threads"], tree["deterministic"]), quiet(), placed(outputs):
+    tree = stored["config"]
+    with numerics(tree["threads"], tree["deterministic"]), quiet(), placed(_outputs_of(folder, stored)):
         module, trainer = _rebuild(folder, which, trust)
         return _test(trainer, module, None)
+
+
+def _outputs_of(folder: RunFolder, stored: Mapping[str, Any]) -> Path:
+    """Where the runs are that a run was made of: beside it, wherever this process is."""
+    depth, above = len(Path(str(stored.get("experiment", ""))).parts), folder.path.resolve().parents
+    return above[min(depth, len(above) - 1)]  # the folder may have been moved
 
 
 def _rebuild(folder: RunFolder, which: str, trust: Iterable[str]) -> tuple[LightningModule, Trainer]:

@@ -17,6 +17,7 @@ import torch
 from helpers import child, request, run, tree, wait, wait_for_step
 
 from sciml import folder as folders
+from sciml import run as runner
 from sciml.config import digest
 from sciml.errors import ConfigError, Diverged, RunError, Stopped, UsageError
 from sciml.folder import RunFolder
@@ -300,6 +301,16 @@ def test_evaluate_and_load_give_back_what_was_trained(tmp_path: Path) -> None:
     assert all(torch.equal(v, weights(outcome.folder)[k]) for k, v in module.state_dict().items())
     with pytest.raises(UsageError, match="there is no checkpoint 'first': choose last or best"):
         load(outcome.folder.path, "first", ("toy_package",))
+
+
+def test_load_finds_what_a_run_was_made_of_from_anywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    done = execute(request(tmp_path))
+    seen = []
+    made = runner.module_of
+    monkeypatch.setattr(runner, "module_of", lambda *args: [seen.append(folders.OUTPUTS.get()), made(*args)][1])
+    monkeypatch.chdir("/")
+    load(done.folder.path, trust=["toy_package"])
+    assert seen == [done.folder.path.parents[1].parent.resolve()]
 
 
 def test_load_refuses_a_package_that_is_not_trusted(tmp_path: Path) -> None:

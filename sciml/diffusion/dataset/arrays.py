@@ -6,6 +6,8 @@ for. Each array is a channel, ``(n, *grid)``, or has channels as its last axis.
 
 from __future__ import annotations
 
+import logging
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, final
@@ -21,6 +23,9 @@ from sciml.diffusion.dataset.room import check_memory
 from sciml.diffusion.units import Units
 from sciml.errors import ConfigError, RunError, UsageError
 from sciml.ranges import Count, Natural, Positive
+
+log = logging.getLogger("sciml")
+SMALL, LARGE = 0.1, 10.0  # sizes that are still near to 1
 
 
 @final
@@ -118,7 +123,22 @@ class Arrays(Dataset):
                 parts[split], first = self._rows(found, rows.sort().values.numpy()), first + len(rows)
         finally:
             close()
+        self._check_size(parts["train"])
         return parts
+
+    def _check_size(self, train: Tensor) -> None:
+        """Say so where the fields are far from the size that priors are made for, before anything is learned."""
+        rows = train.double().flatten(0, -2)
+        for c, name in enumerate(self.names):
+            mean, std = float(rows[:, c].mean()), float(rows[:, c].std())
+            size = math.hypot(mean, std)
+            if not SMALL < size < LARGE:
+                scale, offset = float(self.scale[c]), float(self.offset[c])
+                log.warning(
+                    "%s: %s has numbers of size %.2g after dataset.scale and offset; priors are made for 1, as with"
+                    " diffusion.dataset.offset=%.3g diffusion.dataset.scale=%.3g (lists, where channels differ)",
+                    self.path, name, size, offset + scale * mean, scale * std,
+                )  # fmt: skip
 
     def _rows(self, found: dict[str, Any], rows: np.ndarray) -> Tensor:
         try:

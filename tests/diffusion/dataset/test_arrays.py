@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -78,3 +79,15 @@ def test_what_does_not_go_together(tmp_path: Path, asked: dict[str, Any], kind: 
         Arrays(**{"path": path, "fields": ["u"], **SMALL, **asked})
     with pytest.raises(RunError, match="bad: a number that is not finite"):
         Arrays(path=path, fields=["bad"], **SMALL).splits()
+
+
+def test_fields_far_from_the_size_of_priors_are_said_with_what_would_bring_them_there(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = made(tmp_path, "npz", a=300 + 20 * numbers(10, 4, 6), u=numbers(10, 4, 6))
+    Arrays(path=path, fields=["a", "u"], **SMALL).splits()
+    (line,) = caplog.messages
+    assert re.search(r"a has numbers of size 3e\+02 after .*offset=(29|30)\d diffusion.dataset.scale=(1|2)\d\.", line)
+    caplog.clear()
+    Arrays(path=path, fields=["a", "u"], offset=[300.0, 0.0], scale=[20.0, 1.0], **SMALL).splits()
+    assert not caplog.messages
