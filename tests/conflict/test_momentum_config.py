@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from refusals import accepted
 from torch import Tensor, nn
 
 from sciml.conflict.config import conflict_free
@@ -66,3 +67,7 @@ def test_what_it_remembers_is_saved() -> None:
     other.load_state_dict(one.state_dict())
     (name,) = one.due(5, NAMES)
     assert torch.equal(one({name: gradient(5, name)}), other({name: gradient(5, name)}))
+
+
+def test_what_is_out_of_range_is_refused() -> None:
+    assert accepted(MomentumConFIG, beta1=-0.1, beta2=1, updates=0) == {}

@@ -8,6 +8,7 @@ from itertools import pairwise
 
 import pytest
 import torch
+from refusals import accepted
 from torch import Tensor
 
 from sciml.data.stream import normal, stream
@@ -202,3 +203,7 @@ def test_a_run_solves_under_the_prior_s_noise_and_counts_its_calls() -> None:
     again = solve(module.solver, y.repeat_interleave(2, 0), POINTS, PRIOR, (4, *SHAPE), stream("solver", 0))
     torch.testing.assert_close(found.flatten(0, 1), again)
     assert module.cost() == {"operator_calls": 6, "network_evaluations": 6, "backward_passes": 6}
+
+
+def test_what_is_out_of_range_is_refused() -> None:
+    assert accepted(Exponential, length=1.1, nugget=0) == {}

@@ -9,6 +9,7 @@ from hydra import compose, initialize_config_module
 from hydra.utils import instantiate
 from lightning.pytorch import seed_everything
 from modules import metrics
+from refusals import accepted
 from torch import Generator, Tensor
 
 from sciml.data.stream import normal, stream
@@ -146,3 +147,7 @@ def test_the_default_config_composes() -> None:
     seed_everything(0, verbose=False)
     found = metrics(instantiate(config.diffusion, samples=200, points=8, _convert_="all"))
     assert found["log_density_error"] < 1e-2
+
+
+def test_what_is_out_of_range_is_refused() -> None:
+    assert accepted(Generation, samples=1, sets=1, points=0) == {}

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pytest
+from refusals import accepted
 from torch import Tensor
 
 from sciml.data.stream import stream
@@ -73,3 +74,7 @@ def test_batches_and_noise_with_a_covariance_change_nothing() -> None:
 def test_an_unknown_method_is_refused() -> None:
     with pytest.raises(ConfigError, match="dopri5"):
         Likelihood(sde=VP(), method="rk4")
+
+
+def test_what_is_out_of_range_is_refused() -> None:
+    assert accepted(Likelihood, probes=0, exact_up_to=-1) == {}

@@ -8,6 +8,7 @@ from hydra import compose, initialize_config_module
 from hydra.utils import instantiate
 from lightning.pytorch import seed_everything
 from modules import metrics
+from refusals import accepted
 
 from sciml.diffusion.base import Measurement, Prior, Solver
 from sciml.diffusion.measurement.points import Points
@@ -127,3 +128,7 @@ def test_the_baseline_experiment_composes_and_runs(solver: str) -> None:
         *("rel_l2_sample", "rel_l2_mean", "coverage_50", "coverage_90", "mean_error_sd", "variance_ratio"),
         *("crps", "spread_skill", "sliced_wasserstein", "variance_error"),
     }
+
+
+def test_what_is_out_of_range_is_refused() -> None:
+    assert accepted(Inverse, samples=0, problems=0) == {}

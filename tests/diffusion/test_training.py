@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 import torch
 from denoisers import trained
+from refusals import accepted
 from torch import Tensor, nn
 
 from sciml.data.stream import stream
@@ -140,3 +141,7 @@ def test_fields_are_drawn() -> None:
     assert set(found) == {"denoised"}
     assert [panel.get_title() for panel in found["denoised"].axes[:3]] == ["noisy: x", "denoised: x", "truth: x"]
     assert len(found["denoised"].axes) == 9
+
+
+def test_what_is_out_of_range_is_refused() -> None:
+    assert accepted(Denoising, tested_at=[0.0], ema=1.0) == {}

@@ -7,6 +7,7 @@ import math
 import pytest
 import torch
 from equations import inside, residual
+from refusals import accepted
 
 from sciml.equation.burgers import Burgers
 
@@ -46,3 +47,7 @@ def test_symmetry_start_and_ends() -> None:
     torch.testing.assert_close(EQUATION.reference(x), EQUATION.initial(x))
     x[:, 0], x[:, 1] = torch.linspace(0, 1, len(x)), 1.0
     torch.testing.assert_close(EQUATION.reference(x), EQUATION.boundary(x), atol=1e-13, rtol=0)
+
+
+def test_what_is_out_of_range_is_refused() -> None:
+    assert accepted(Burgers, nodes=201) == {}

@@ -6,6 +6,7 @@ import math
 
 import torch
 from equations import inside, residual
+from refusals import accepted
 
 from sciml.equation.kdv import KdVCosine, KdVSolitons, cosine
 
@@ -60,3 +61,7 @@ def test_mass_and_energy_stay() -> None:
     assert u.mean(dim=1).abs().max() < 1e-13
     torch.testing.assert_close(u.square().mean(dim=1), torch.full((3,), 0.5, dtype=torch.float64), rtol=1e-9, atol=0)
     torch.testing.assert_close(u[0], torch.cos(math.pi * x[:1024, 1]), rtol=0, atol=1e-13)
+
+
+def test_what_is_out_of_range_is_refused() -> None:
+    assert accepted(KdVSolitons, c2=0) == {}

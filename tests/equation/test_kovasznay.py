@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 from equations import inside, residual
+from refusals import accepted
 
 from sciml.equation.kovasznay import Kovasznay
 
@@ -31,3 +32,7 @@ def test_residuals_of_other_flows() -> None:
     u, v = x**2 * y, x * y**2
     expected = stack(u * 2 * x * y + v * x**2 + 1 - 2 * y / 40, u * y**2 + v * 2 * x * y + 3 - 2 * x / 40, 4 * x * y)
     torch.testing.assert_close(found, expected)
+
+
+def test_what_is_out_of_range_is_refused() -> None:
+    assert accepted(Kovasznay, reynolds=0) == {}

@@ -7,6 +7,7 @@ import math
 import pytest
 import torch
 from equations import inside, residual
+from refusals import accepted
 from torch import Tensor
 
 from sciml.equation.schroedinger import Schroedinger, breather
@@ -55,3 +56,7 @@ def test_mass_stays_and_the_start_is_smooth() -> None:
     torch.testing.assert_close(mass, mass[:1].expand(3), rtol=1e-10, atol=0)
     assert float(h[1].square().sum(dim=-1).sqrt().max()) == pytest.approx(4, abs=0.02)
     torch.testing.assert_close(h[0], EQUATION.initial(x[:512]), rtol=0, atol=1e-12)
+
+
+def test_what_is_out_of_range_is_refused() -> None:
+    assert accepted(Schroedinger, half=3.0) == {}

@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from refusals import accepted
 from supervised_toy import toy
 
 from sciml.data.batches import Batches
@@ -73,3 +74,7 @@ def test_training_that_diverges_is_refused_and_so_are_impossible_weights() -> No
     for bad in (torch.zeros(1, 30), -torch.ones(1, 30)):
         with pytest.raises(ValueError, match="weights must not be negative"):
             next(train(task, task._start(0), bad, task.recipe, torch.Generator()))
+
+
+def test_what_is_out_of_range_is_refused() -> None:
+    assert accepted(Recipe, epochs=0, batch_size=0, lr=0.0, momentum=1.0) == {}

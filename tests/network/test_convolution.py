@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from refusals import accepted
 
 from sciml.errors import ConfigError
 from sciml.network.convolution import Convolution
@@ -30,3 +31,7 @@ def test_it_equals_the_sums_written_out() -> None:
 def test_errors_name_the_setting(settings: dict, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         Convolution(1, 1, **{"width": 2, "depth": 1, **settings})
+
+
+def test_what_is_out_of_range_is_refused() -> None:
+    assert accepted(Convolution, width=0, depth=0, kernel=0) == {}

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 import torch
+from refusals import accepted
 from torch import nn
 from torch.nn import functional as F
 
@@ -102,3 +103,7 @@ def test_what_cannot_be_is_said() -> None:
     for parameters, message in wrong:
         with pytest.raises(ConfigError, match=message):
             small(**parameters)
+
+
+def test_what_is_out_of_range_is_refused() -> None:
+    assert accepted(Denoiser, dims=3, patch=0, width=1, multipliers=[0], groups=0) == {}

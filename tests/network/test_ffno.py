@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from refusals import accepted
 from torch import Tensor
 
 from sciml.errors import ConfigError
@@ -74,3 +75,7 @@ def test_errors_name_the_setting(settings: dict, message: str) -> None:
 def test_a_field_of_other_dimensions_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"modes has 1 numbers; fields .* have 2 axes"):
         FFNO(1, 1, modes=[2], width=2)(torch.randn(2, 8, 8, 1))
+
+
+def test_what_is_out_of_range_is_refused() -> None:
+    assert accepted(FFNO, modes=4, factor=0, projection=0) == {}

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 import torch
+from refusals import accepted
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -153,3 +154,7 @@ def test_errors_name_the_setting(settings: dict, message: str) -> None:
 def test_a_field_of_other_dimensions_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"modes has 2 numbers; fields .* have 1 axes"):
         network()(torch.randn(2, 8, 3, dtype=torch.float64))
+
+
+def test_what_is_out_of_range_is_refused() -> None:
+    assert accepted(FNO, modes=[4, 0], width=0, depth=0, lifting=-1, padding=-1) == {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+from refusals import accepted
 
 from sciml.network.fourier import Fourier
 from sciml.network.mlp import MLP
@@ -17,3 +18,7 @@ def test_the_formula_written_out() -> None:
     plain.load_state_dict(network.network.state_dict())
     torch.testing.assert_close(network(x), plain(torch.cat([phase.cos(), phase.sin()], dim=1)))
     assert not network.network.layers[0].bias.any(), "starts from Glorot's distribution"
+
+
+def test_what_is_out_of_range_is_refused() -> None:
+    assert accepted(Fourier, features=0, sigma=[1.0, 0.0]) == {}

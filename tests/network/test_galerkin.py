@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 import torch
+from refusals import accepted
 
 from sciml.errors import ConfigError
 from sciml.network.galerkin import EncoderLayer, GalerkinTransformer
@@ -90,3 +91,7 @@ def test_parameters_of_the_authors_networks(in_features: int, settings: dict, ex
 def test_errors_name_the_setting(settings: dict, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         GalerkinTransformer(2, 1, **settings)
+
+
+def test_what_is_out_of_range_is_refused() -> None:
+    assert accepted(GalerkinTransformer, dims=4, coarsening=0.5, depth=0) == {}

@@ -5,6 +5,7 @@ import math
 
 import pytest
 import torch
+from refusals import accepted
 
 from sciml.errors import ConfigError
 from sciml.network.lsm import LSM, LatentSpectralBlock
@@ -106,3 +107,7 @@ def test_group_normalisation_does_not_mix_examples() -> None:
 def test_errors_name_the_setting(settings: dict, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         LSM(1, 1, **settings)
+
+
+def test_what_is_out_of_range_is_refused() -> None:
+    assert accepted(LSM, scales=0, patch=[2, 0]) == {}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from refusals import accepted
 
 from sciml.errors import ConfigError
 from sciml.network.mlp import MLP
@@ -36,3 +37,7 @@ def test_weights_start_from_torchs_default() -> None:
 def test_an_unknown_activation_is_refused() -> None:
     with pytest.raises(ConfigError, match="'tahn'; one of silu, sine, tanh"):
         MLP(2, 1, width=5, depth=1, activation="tahn")
+
+
+def test_what_is_out_of_range_is_refused() -> None:
+    assert accepted(MLP, width=0, depth=0) == {}

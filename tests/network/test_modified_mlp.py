@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from refusals import accepted
 
 from sciml.network.modified_mlp import ModifiedMLP
 
@@ -28,3 +29,7 @@ def test_equal_gates_leave_one_hidden_layer() -> None:
     network.v.load_state_dict(network.u.state_dict())
     x = torch.randn(7, 2)
     torch.testing.assert_close(network(x), network.last(torch.tanh(network.u(x))))
+
+
+def test_what_is_out_of_range_is_refused() -> None:
+    assert accepted(ModifiedMLP, width=0, depth=0, sigma=0) == {}

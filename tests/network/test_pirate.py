@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+from refusals import accepted
 
 from sciml.network.pirate import PirateNet
 
@@ -42,3 +43,7 @@ def test_factorisation_changes_the_parameters_not_the_start() -> None:
     plain, factorised = (PirateNet(2, 1, width=8, blocks=1, factorised=choice) for choice in (False, True))
     count = [sum(p.numel() for p in network.parameters()) for network in (plain, factorised)]
     assert count[1] - count[0] == 5 * 8 + 1
+
+
+def test_what_is_out_of_range_is_refused() -> None:
+    assert accepted(PirateNet, width=0, blocks=0, sigma=0) == {}

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 import torch
+from refusals import accepted
 from torch import nn
 from torch.nn import functional as F
 
@@ -52,3 +53,7 @@ def test_it_begins_at_zero_and_refuses_other_conditions() -> None:
         net(x)
     with pytest.raises(RunError, match="0 conditions and is given 1"):
         small(0)(x, points(3, 1))
+
+
+def test_what_is_out_of_range_is_refused() -> None:
+    assert accepted(ScoreMLP, width=0, blocks=0) == {}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from refusals import accepted
 
 from sciml.network.siren import Siren
 
@@ -27,3 +28,7 @@ def test_every_hidden_layer_sees_a_standard_normal() -> None:
         argument = 30 * (h @ layer.weight.T)  # the theorem has no biases
         assert float(argument.detach().std()) == pytest.approx(1.0, abs=0.1)
         h = torch.sin(argument)
+
+
+def test_what_is_out_of_range_is_refused() -> None:
+    assert accepted(Siren, width=0, depth=0, omega=0.0) == {}

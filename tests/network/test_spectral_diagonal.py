@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from refusals import accepted
 
 from sciml.network.spectral_diagonal import SpectralDiagonal
 
@@ -30,3 +31,7 @@ def test_modes_beyond_the_last_are_cut() -> None:
 
 def test_a_grid_with_fewer_modes_is_no_error() -> None:
     assert SpectralDiagonal(1, 1, modes=16)(torch.randn(1, 8, 1)).shape == (1, 8, 1)
+
+
+def test_what_is_out_of_range_is_refused() -> None:
+    assert accepted(SpectralDiagonal, modes=0) == {}

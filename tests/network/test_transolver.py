@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from refusals import accepted
 
 from sciml.errors import ConfigError
 from sciml.network.transolver import PhysicsAttention, Transolver
@@ -152,3 +153,7 @@ def test_convolutions_refuse_a_cloud() -> None:
 def test_errors_name_the_setting(settings: dict, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         Transolver(2, 1, **settings)
+
+
+def test_what_is_out_of_range_is_refused() -> None:
+    assert accepted(Transolver, dims=4, slices=0, kernel=0) == {}

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 import torch
+from refusals import accepted
 from torch import nn
 from torch.nn import functional as F
 
@@ -122,3 +123,7 @@ def test_inputs_that_do_not_fit_are_refused() -> None:
         small()(torch.zeros(1, 3, 2).double())
     with pytest.raises(RunError, match="made for 1 conditions and is given 0"):
         small(conditions=1)(torch.zeros(1, 8, 2).double())
+
+
+def test_what_is_out_of_range_is_refused() -> None:
+    assert accepted(UNet, dims=3, width=1, blocks=0, multipliers=[0]) == {}

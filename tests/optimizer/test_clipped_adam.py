@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import torch
+from refusals import accepted
 from torch import nn
 
 from sciml.optimizer.clipped_adam import ClippedAdam
@@ -33,3 +34,7 @@ def test_the_gradient_of_a_closure_is_cut_too() -> None:
     assert optimizer.step(closure) == 1e6
     assert x.grad is not None
     torch.testing.assert_close(x.grad, torch.tensor([1.0]))
+
+
+def test_what_is_out_of_range_is_refused() -> None:
+    assert accepted(ClippedAdam, max_norm=0) == {}

@@ -8,6 +8,7 @@ from typing import cast
 
 import pytest
 import torch
+from refusals import accepted
 from resumption import Made, interrupted, straight
 from torch import Tensor, nn
 
@@ -210,3 +211,9 @@ def test_a_step_into_infinity_is_not_taken() -> None:
         assert float(theta.detach().log()) == pytest.approx(2)
         with torch.no_grad():
             theta.fill_(40.0)  # from here the full step goes below zero
+
+
+def test_what_is_out_of_range_is_refused() -> None:
+    assert accepted(ENGDW, damping=0.0, halvings=-1) == {}
+    assert accepted(SPRING, damping=0.0, momentum=1.0) == {}
+    assert accepted(LevenbergMarquardt, damping=0.0, trials=0, acceleration=0.0) == {}

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from refusals import accepted
 from torch import Tensor, nn
 
 from sciml.optimizer.mfac import MFAC
@@ -123,3 +124,7 @@ def test_a_gradient_that_is_not_finite_shows_and_stays_out_of_the_window() -> No
 def test_complex_parameters_are_refused() -> None:
     with pytest.raises(ValueError, match="real parameters"):
         MFAC([torch.zeros(2, dtype=torch.complex64, requires_grad=True)])
+
+
+def test_what_is_out_of_range_is_refused() -> None:
+    assert accepted(MFAC, lr=-0.1, momentum=1.0, window=0, damping=0.0) == {}

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+from refusals import accepted
 from torch import Tensor, nn
 
 from sciml.errors import ConfigError
@@ -85,3 +86,7 @@ def test_what_the_loss_does_not_have_is_named() -> None:
     optimizer.step(objective(p))
     with pytest.raises(ConfigError, match="had 3 groups of loss terms and has 1 now"):
         optimizer.step(FunctionObjective(p, terms=lambda: {"one": p[0].sum()}))
+
+
+def test_what_is_out_of_range_is_refused() -> None:
+    assert accepted(MultiAdam, betas=[0.9, 1.0], eps=-0.1) == {}

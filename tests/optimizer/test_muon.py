@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from refusals import accepted
 from torch import Tensor, nn
 
 from sciml.optimizer.muon import Muon, orthogonalised
@@ -55,3 +56,7 @@ def test_a_gradient_of_zeros_moves_nothing() -> None:
     p.grad = torch.zeros_like(p)
     optimizer.step()
     assert torch.equal(p.detach(), before)
+
+
+def test_what_is_out_of_range_is_refused() -> None:
+    assert accepted(Muon, momentum=1.0, betas=[-0.1, 0.9], lr=-0.1) == {}

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from refusals import accepted
 from resumption import Made, interrupted, straight
 from torch import Tensor, nn
 
@@ -331,3 +332,7 @@ def test_parameters_that_do_not_fit_together_are_refused() -> None:
         BFGS([{"params": [one]}, {"params": [two]}])
     with pytest.raises(ValueError, match="real parameters"):
         BFGS([nn.Parameter(torch.zeros(2, dtype=torch.complex64))])
+
+
+def test_what_is_out_of_range_is_refused() -> None:
+    assert accepted(BFGS, lr=-0.1, tolerance_grad=-0.1, max_evaluations=0) == {}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from refusals import accepted
 from torch import Tensor, nn
 
 from sciml.optimizer.soap import SOAP
@@ -184,3 +185,7 @@ def test_complex_parameters_are_refused() -> None:
     p.grad = torch.ones_like(p)
     with pytest.raises(ValueError, match="real and imaginary part"):
         SOAP([p]).step()
+
+
+def test_what_is_out_of_range_is_refused() -> None:
+    assert accepted(SOAP, betas=[0.9, -0.1], shampoo_beta=2.0, precondition_frequency=0) == {}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from refusals import accepted
 
 from sciml.equation.allen_cahn1d import AllenCahn1d
 from sciml.equation.base import Equation
@@ -45,3 +46,7 @@ def test_derivatives_are_those_of_the_solution() -> None:
 def test_only_intervals() -> None:
     with pytest.raises(ConfigError, match="interval"):
         build(Poisson2d(), 20)
+
+
+def test_what_is_out_of_range_is_refused() -> None:
+    assert accepted(Chebyshev, degree=1) == {}

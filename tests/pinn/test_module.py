@@ -11,6 +11,7 @@ from lightning.pytorch import LightningModule
 from lightning.pytorch.callbacks import Callback
 from modules import trainer
 from pinn_problems import convection
+from refusals import accepted
 
 from sciml.equation.kdv import KdVSolitons
 from sciml.errors import ConfigError
@@ -231,3 +232,8 @@ def test_figures() -> None:
     (figure,) = module.figures().values()
     titles = [axes.get_title() for axes in figure.axes if axes.get_title()]
     assert titles == ["u, network", "u, reference", "|error of u|", "collocation points"]
+
+
+def test_what_is_out_of_range_is_refused() -> None:
+    assert accepted(Baseline, predict="zero") == {}
+    assert accepted(Pinn, log_every=0, val_every=0) == {}

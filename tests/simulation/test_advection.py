@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from refusals import accepted
 
 from sciml.simulation.advection import Advection
 
@@ -43,3 +44,7 @@ def test_a_field_of_several_waves_is_their_sum() -> None:
 def test_too_few_points_are_refused() -> None:
     with pytest.raises(ValueError, match="points is 8; it must be more than 2"):
         advection(points=8)
+
+
+def test_what_is_out_of_range_is_refused() -> None:
+    assert accepted(Advection, waves=0, dt=0.0, length=-1.0, frames=1) == {}

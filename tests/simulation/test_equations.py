@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from refusals import accepted
 
 from sciml.equation.darcy import Darcy as DarcyEquation
 from sciml.equation.helmholtz import Cavity
@@ -106,3 +107,12 @@ def test_two_dimensional_flows_and_patterns_are_resolved_and_the_same_on_every_g
 def test_what_cannot_be_is_refused(made: type, changed: dict[str, object], said: str) -> None:
     with pytest.raises(ValueError, match=said):
         made(**changed)
+
+
+def test_what_is_out_of_range_is_refused() -> None:
+    assert accepted(Burgers, initial="white", modes=0, step=0) == {}
+    assert accepted(Darcy, law="other", sampling="faces", average="geometric", points=2) == {}
+    assert accepted(GrayScott, spots=0, resolution=7, warmup=-1) == {}
+    assert accepted(Helmholtz, contrast=1.0, points=4, gain=0) == {}
+    assert accepted(KuramotoSivashinsky, dt_spread=1.0, warmup=-1, highest=0) == {}
+    assert accepted(NavierStokes, forcing="steady", period=0, nu=0) == {}

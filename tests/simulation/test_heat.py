@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from refusals import accepted
 
 from sciml.simulation.heat import Heat
 
@@ -40,3 +41,7 @@ def test_a_finer_grid_has_the_same_fields() -> None:
 def test_what_cannot_be_is_refused(changed: dict[str, float], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         heat(**changed)  # type: ignore[arg-type]
+
+
+def test_what_is_out_of_range_is_refused() -> None:
+    assert accepted(Heat, modes=0, frames=1, dt=0) == {}

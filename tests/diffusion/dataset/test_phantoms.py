@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import torch
+from refusals import accepted
 
 from sciml.data.ellipses import Ellipses, pixels
 from sciml.diffusion.dataset.phantoms import Phantoms
@@ -30,3 +31,7 @@ def test_splits_differ_and_do_not_depend_on_how_many_are_asked_for() -> None:
     assert len(everything.unique(dim=0)) == 84
     other = Phantoms(points=8, n_train=3, n_val=2, n_test=2, seed=1).splits()
     assert not torch.equal(few["train"], other["train"])
+
+
+def test_what_is_out_of_range_is_refused() -> None:
+    assert accepted(Phantoms, points=1, inner=-1, n_val=0) == {}

@@ -8,10 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from refusals import accepted
 
 from sciml.diffusion.base import Dataset
 from sciml.diffusion.dataset.darcy import Darcy
 from sciml.diffusion.dataset.navier_stokes import NavierStokes
+from sciml.diffusion.dataset.simulated import Simulated
 from sciml.errors import ConfigError
 from sciml.folder import placed
 from sciml.simulation import darcy, navier_stokes
@@ -90,3 +92,7 @@ def test_what_makes_no_such_fields_is_refused(wrong: dict[str, Any], message: st
 def test_one_state_is_no_pair() -> None:
     with pytest.raises(ConfigError, match="two frames or more"):
         NavierStokes(simulation=navier_stokes.NavierStokes(frames=1), scale=1.0)
+
+
+def test_what_is_out_of_range_is_refused() -> None:
+    assert accepted(Simulated, scale=0.0, n_val=0, seed=-1) == {}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from refusals import accepted
 from torch import Tensor
 
 from sciml.data.stream import normal, stream
@@ -132,3 +133,7 @@ def test_what_it_cannot_be_had_for_is_refused() -> None:
         guidance(mixture, BOTH, Y)
     with pytest.raises(ConfigError, match=r"guidance.values are \[1, -1\]; the lower one must come first"):
         GaussNewton(solution=DARCY, values=(1, -1))
+
+
+def test_what_is_out_of_range_is_refused() -> None:
+    assert accepted(GaussNewton, values=[1], iterations=0) == {}

@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from refusals import accepted
 
 from sciml.diffusion.measurement.blur import Blur
 from sciml.errors import ConfigError
@@ -48,3 +49,7 @@ def test_with_zeros_beyond_the_ends_a_box_is_a_convolution() -> None:
 def test_a_box_of_an_even_number_of_points_is_refused() -> None:
     with pytest.raises(ConfigError, match="width is 4"):
         Blur(shape=(8, 1), noise_std=0.1, kernel="box", width=4, boundary="reflect")
+
+
+def test_what_is_out_of_range_is_refused() -> None:
+    assert accepted(Blur, kernel="disc", width=0.0, boundary="open", noise_std=0) == {}

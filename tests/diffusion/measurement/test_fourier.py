@@ -5,6 +5,7 @@ import math
 
 import pytest
 import torch
+from refusals import accepted
 
 from sciml.diffusion.measurement.fourier import Fourier
 from sciml.errors import ConfigError
@@ -55,3 +56,7 @@ def test_the_seed_draws_the_lines() -> None:
 def test_a_middle_of_more_lines_than_are_measured_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"measurement\.centre is 0\.5"):
         Fourier(shape=(8, 8, 1), pattern="random", acceleration=4, centre=0.5, noise_std=0.1)
+
+
+def test_what_is_out_of_range_is_refused() -> None:
+    assert accepted(Fourier, pattern="radial", acceleration=0.9, centre=1.1) == {}

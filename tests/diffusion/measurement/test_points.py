@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from refusals import accepted
 
 from sciml.diffusion.measurement.points import Points
 from sciml.errors import ConfigError
@@ -51,3 +52,7 @@ def test_channels_that_are_not_there_are_refused(channels: list[int]) -> None:
 def test_more_sensors_than_points_of_the_channels_are_refused() -> None:
     with pytest.raises(ConfigError, match=r"sensors is 5; there are 4 entries of channels \[1\]"):
         Points(shape=(4, 2), sensors=5, noise_std=0.1, channels=[1])
+
+
+def test_what_is_out_of_range_is_refused() -> None:
+    assert accepted(Points, noise_std=0.0, sensors=0) == {}

@@ -6,6 +6,7 @@ import math
 
 import pytest
 import torch
+from refusals import accepted
 from torch import Tensor
 
 from sciml.data.ellipses import Ellipses, pixels
@@ -63,3 +64,7 @@ def test_sinograms_of_ellipses_converge() -> None:
 def test_other_fields_are_refused() -> None:
     with pytest.raises(ConfigError, match=r"\(4, 4, 2\)"):
         Radon(shape=(4, 4, 2), views=3, detectors=4, noise_std=0.1)
+
+
+def test_what_is_out_of_range_is_refused() -> None:
+    assert accepted(Radon, reach=0.0, views=0) == {}

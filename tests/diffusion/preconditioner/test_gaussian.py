@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 import torch
+from refusals import accepted
 from torch import Tensor, nn
 
 from sciml.diffusion.preconditioner.edm import EDM
@@ -120,3 +121,7 @@ def test_what_cannot_be_is_said() -> None:
     constant[..., 1] = 2.0
     with pytest.raises(ConfigError, match="a channel of the training fields is constant"):
         build(3, constant)
+
+
+def test_what_is_out_of_range_is_refused() -> None:
+    assert accepted(GaussianPreconditioner, rank=-1, p_std=0) == {}

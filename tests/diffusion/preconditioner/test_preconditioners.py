@@ -11,6 +11,7 @@ import pytest
 import torch
 from hydra import compose, initialize_config_module
 from hydra.utils import instantiate
+from refusals import accepted
 from torch import Tensor, nn
 
 from sciml.diffusion.preconditioner.base import Scaled, Scaling
@@ -126,3 +127,8 @@ def test_edm_has_unit_variances_and_is_the_best_denoiser_of_white_data_with_a_ne
 def test_the_levels_of_edm_have_the_papers_numbers() -> None:
     edm = build("edm")
     assert (edm.sigma_data, edm.p_mean, edm.p_std) == (0.5, -1.2, 1.2)
+
+
+def test_what_is_out_of_range_is_refused() -> None:
+    assert accepted(EDM, sigma_data=0.0) == {}
+    assert accepted(ScoreNetwork, predicts="velocity", condition="sigma") == {}

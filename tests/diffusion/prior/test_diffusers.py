@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import torch
+from refusals import accepted
 from torch import Generator, Tensor
 
 from sciml.data.stream import normal, stream
@@ -229,3 +230,7 @@ def test_torchvision_is_not_found_while_it_is_hidden(tmp_path: Path, monkeypatch
         assert sys.modules["json"] is json, "what is there stays"
     assert importlib.util.find_spec("torchvision_like") is not None
     assert "torchvision" not in sys.modules
+
+
+def test_what_is_out_of_range_is_refused() -> None:
+    assert accepted(Diffusers, rank=-1, timesteps="some") == {}

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import torch
 from denoisers import trained
+from refusals import accepted
 
 from sciml.data.stream import normal, stream
 from sciml.diffusion.error_covariance import ErrorCovariance
@@ -148,3 +149,7 @@ def test_each_error_stands_for_its_eight_images() -> None:
     images = [torch.rot90(e, k, (1, 2)) for e in (errors, errors.flip(1)) for k in range(4)]
     rows = torch.cat(images).flatten(1)
     torch.testing.assert_close(covariance.dense(errors[0]), rows.T @ rows / 40)
+
+
+def test_what_is_out_of_range_is_refused() -> None:
+    assert accepted(Learned, rank=-1, fields=1, covariance="jacobian") == {}

@@ -3,6 +3,7 @@ from __future__ import annotations
 import math
 
 import torch
+from refusals import accepted
 from torch import Generator, Tensor
 
 from sciml.data.stream import stream
@@ -76,3 +77,7 @@ def test_unknown_moments_are_estimated_and_directions_without_variance_have_no_d
     few = Moments(prior=Bare(), examples=3)
     assert few.log_density(few.sample(2, stream("x", 0))) is None
     assert few.log_density(few.sample(2, stream("x", 0)), 0.1) is not None
+
+
+def test_what_is_out_of_range_is_refused() -> None:
+    assert accepted(Moments, examples=1) == {}

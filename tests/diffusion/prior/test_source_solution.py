@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+from refusals import accepted
 from torch import Tensor
 
 from sciml.data.stream import stream
@@ -142,3 +143,7 @@ def test_eigenvectors_are_kept_for_the_next_run(tmp_path: Path, monkeypatch: pyt
 def test_impossible_problems_are_refused(change: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         SourceSolution(**(POISSON | change))
+
+
+def test_what_is_out_of_range_is_refused() -> None:
+    assert accepted(SourceSolution, scale=[1.0, 0.0]) == {}

@@ -6,6 +6,7 @@ import math
 
 import pytest
 import torch
+from refusals import accepted
 from torch import Tensor
 
 from sciml.data.stream import stream
@@ -96,3 +97,8 @@ def test_pairs_drawn_from_the_exact_prior_solve_the_equation(k: float, zero_edge
     residual = Helmholtz(k=k, scale=scale)
     assert residual(x).abs().max() < 1e-10
     assert residual(x * torch.tensor([1.0, 1.01], dtype=torch.float64)).abs().max() > 1e-3
+
+
+def test_what_is_out_of_range_is_refused() -> None:
+    assert accepted(Darcy, average="mean", scale=[1.0], offset=[0.0]) == {}
+    assert accepted(Helmholtz, scale=[1.0, 0.0]) == {}

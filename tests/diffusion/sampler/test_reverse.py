@@ -7,6 +7,7 @@ from itertools import pairwise
 
 import pytest
 import torch
+from refusals import accepted
 from torch import Generator, Tensor
 
 from sciml.data.stream import normal, stream
@@ -153,3 +154,10 @@ def test_senseless_parameters_are_refused() -> None:
         ReverseDiffusion(sde=VP(), steps=10)
     with pytest.raises(ConfigError, match="dopri5"):
         ODE(sde=VP(), method="euler")
+
+
+def test_what_is_out_of_range_is_refused() -> None:
+    assert accepted(EulerMaruyama, steps=1) == {}
+    assert accepted(Flow, steps=1, order=3) == {}
+    assert accepted(ODE, rtol=0.0, atol=0) == {}
+    assert accepted(PredictorCorrector, steps=1, corrections=-1, snr=0.0) == {}

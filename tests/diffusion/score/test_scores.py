@@ -6,6 +6,7 @@ import math
 
 import pytest
 import torch
+from refusals import accepted
 
 from sciml.diffusion.score.channels import Channels
 from sciml.diffusion.score.psnr import PSNR
@@ -33,3 +34,7 @@ def test_names_must_fit() -> None:
 def test_psnr_has_the_range_of_the_config_not_of_the_images() -> None:
     found = PSNR(data_range=2.0)(TRUTH + 0.02, TRUTH)
     assert found["psnr"].tolist() == [pytest.approx(40.0)]
+
+
+def test_what_is_out_of_range_is_refused() -> None:
+    assert accepted(PSNR, data_range=0.0) == {}

@@ -9,6 +9,7 @@ import pytest
 import torch
 from hydra import compose, initialize_config_module
 from hydra.utils import instantiate
+from refusals import accepted
 
 from sciml.data.stream import stream
 from sciml.diffusion.prior.gaussian import Gaussian
@@ -104,3 +105,8 @@ def test_senseless_parameters_are_refused() -> None:
     for kind in (VP, SubVP):
         with pytest.raises(ConfigError, match="beta_min is 3"):
             kind(beta_min=3.0, beta_max=1.0)
+
+
+def test_what_is_out_of_range_is_refused() -> None:
+    assert accepted(VE, sigma_min=0, t_min=1.0) == {}
+    assert accepted(VP, beta_min=0, t_min=1.0) == {}

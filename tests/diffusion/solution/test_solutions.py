@@ -10,6 +10,7 @@ import pytest
 import torch
 from hydra import compose, initialize_config_module
 from hydra.utils import instantiate
+from refusals import accepted
 from torch import Tensor
 
 from sciml.data.stream import stream
@@ -111,3 +112,8 @@ def test_a_single_wave_of_vorticity_decays() -> None:
 def test_what_cannot_be_solved_is_refused(operator: type[Solution], wrong: dict[str, Any]) -> None:
     with pytest.raises(ConfigError):
         operator(**wrong)
+
+
+def test_what_is_out_of_range_is_refused() -> None:
+    assert accepted(Darcy, low=0.0, average="geometric") == {}
+    assert accepted(NavierStokes, time=0.0, forcing="wind") == {}

@@ -6,6 +6,7 @@ import math
 from itertools import pairwise
 
 import torch
+from refusals import accepted
 from torch import Tensor
 
 from sciml.data.stream import normal, stream
@@ -162,3 +163,14 @@ def test_many_pairs_make_lmmse_exact_for_a_gaussian() -> None:
     found, exact = (solve(solver, y).flatten(1) for solver in (LMMSE(pairs=20_000), Exact()))
     torch.testing.assert_close(found.mean(0), exact.mean(0), atol=0.05, rtol=0)
     torch.testing.assert_close(torch.cov(found.T), torch.cov(exact.T), atol=0.05, rtol=0)
+
+
+def test_what_is_out_of_range_is_refused() -> None:
+    assert accepted(Karras, steps=1, sigma_min=0) == {}
+    assert accepted(DDIM, eta=1.1) == {}
+    assert accepted(DAPS, ode_steps=0) == {}
+    assert accepted(DDS, gamma=0, krylov=0, eta=1.1) == {}
+    assert accepted(DiffPIR, weight=0, zeta=1.1) == {}
+    assert accepted(LMMSE, pairs=1) == {}
+    assert accepted(MCG, damping=-0.1) == {}
+    assert accepted(Song2022, weight=1.1, damping=-0.1) == {}

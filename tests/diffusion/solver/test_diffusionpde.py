@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from refusals import accepted
 from torch import Tensor
 
 from sciml.data.stream import normal, stream
@@ -146,3 +147,8 @@ def test_weights_that_do_not_fit_are_named() -> None:
         solve(DiffusionPDE(zeta=[1.0, 1.0, 1.0], levels=LEVELS))
     with pytest.raises(RunError, match="one channel each"):
         solve(DiffusionPDE(zeta=[1.0, 0.0], levels=LEVELS), torch.zeros(3, 30), Everything(noise_std=1.0))
+
+
+def test_what_is_out_of_range_is_refused() -> None:
+    assert accepted(DiffusionPDE, late=1.1) == {}
+    assert accepted(FunDPS, fading=0) == {}

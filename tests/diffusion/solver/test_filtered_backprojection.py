@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from refusals import accepted
 
 from sciml.data.ellipses import Ellipses, pixels
 from sciml.data.stream import stream
@@ -55,3 +56,7 @@ def test_what_it_cannot_do_is_refused() -> None:
         FilteredBackprojection()(torch.zeros(1, 3), points, PRIOR, (1, 6, 1), stream("solver", 0))
     with pytest.raises(ConfigError, match=r"solver\.window"):
         FilteredBackprojection(window="boxcar")
+
+
+def test_what_is_out_of_range_is_refused() -> None:
+    assert accepted(FilteredBackprojection, cutoff=1.1) == {}

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from refusals import accepted
 from torch import Tensor
 
 from sciml.data.stream import normal, stream
@@ -55,3 +56,7 @@ def test_the_adjoint_of_the_differences() -> None:
 def test_a_lowest_value_above_the_highest_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"solver\.low"):
         TotalVariation(weight=1.0, low=1.0, high=0.0)
+
+
+def test_what_is_out_of_range_is_refused() -> None:
+    assert accepted(TotalVariation, weight=0.0, steps=0, ratio=0) == {}

@@ -5,6 +5,7 @@ import logging
 import pytest
 import torch
 from network_task import given, mlp, parameters, pooled
+from refusals import accepted
 
 from sciml.errors import RunError
 from sciml.influence.attributor.cg import CG
@@ -48,3 +49,7 @@ def test_too_few_steps_are_told(caplog: pytest.LogCaptureFixture) -> None:
 def test_a_matrix_that_is_not_positive_is_refused() -> None:
     with pytest.raises(RunError, match="not positive"):
         CG().solve(lambda v: -v, torch.ones(2, 3, dtype=torch.float64))
+
+
+def test_what_is_out_of_range_is_refused() -> None:
+    assert accepted(CG, tolerance=0, max_steps=0, probes=0) == {}

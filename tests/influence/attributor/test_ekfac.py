@@ -6,6 +6,7 @@ import pytest
 import torch
 from network_task import Given, block_scores, given, layers_of, losses_one_by_one, mlp, one_by_one, parameters, pooled
 from network_task import vector as flat
+from refusals import accepted
 from torch import Tensor, nn
 
 import sciml.influence.capture as capture
@@ -267,3 +268,19 @@ def test_measurements_that_are_no_losses_have_whole_gradients(
     expected = EKFAC(query_rank=attributor.query_rank)(task, params)
     monkeypatch.setattr(type(task), "asks_losses", False)
     torch.testing.assert_close(attributor(task, params), expected, rtol=1e-6, atol=1e-9)
+
+
+def test_what_is_out_of_range_is_refused() -> None:
+    assert (
+        accepted(
+            EKFAC,
+            curvature="fisher",
+            sharing="tokens",
+            precision="float16",
+            damping=-0.1,
+            samples=0,
+            batch_size=0,
+            rank=-1,
+        )
+        == {}
+    )

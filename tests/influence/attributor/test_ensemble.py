@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import torch
+from refusals import accepted
 from supervised_toy import toy
 from torch import Tensor
 
@@ -36,3 +37,7 @@ def test_of_one_model_it_is_the_attributor_itself() -> None:
 
 def test_trainings_of_the_inner_attributor_count_for_each_model() -> None:
     assert Ensemble(inner=TracIn(inner=Predicted()), models=3).trainings == 2 + 3
+
+
+def test_what_is_out_of_range_is_refused() -> None:
+    assert accepted(Ensemble, models=0) == {}

@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 from network_task import given, mlp, parameters
+from refusals import accepted
 
 from sciml.errors import RunError
 from sciml.influence.attributor.ggn import GGN
@@ -41,3 +42,7 @@ def test_a_series_that_diverges_is_refused_with_the_key() -> None:
     task = given(mlp(3, 4, 2), 2, 3)
     with pytest.raises(RunError, match=r"influence.attributor.scale"):
         LiSSA(depth=50, scale=0.1)(task, parameters(task))
+
+
+def test_what_is_out_of_range_is_refused() -> None:
+    assert accepted(LiSSA, damping=-0.1, depth=0, repeats=0, scale=-0.1, probes=0) == {}

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from refusals import accepted
 
 from sciml.errors import RunError
 from sciml.influence.attributor.mfac import MFAC
@@ -27,3 +28,7 @@ def test_a_damping_that_leaves_a_singular_matrix_is_refused() -> None:
     task.decay = 0.0
     with pytest.raises(RunError, match="no decay"):
         MFAC(damping=0)(task, params)
+
+
+def test_what_is_out_of_range_is_refused() -> None:
+    assert accepted(MFAC, damping=-0.1) == {}

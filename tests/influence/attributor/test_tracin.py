@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from refusals import accepted
 from supervised_toy import toy
 from torch import Tensor
 
@@ -46,3 +47,7 @@ def test_it_sums_over_checkpoints_by_the_time_of_each() -> None:
 def test_a_task_without_a_training_to_trace_is_refused() -> None:
     with pytest.raises(RunError, match="tracin needs a TrainedTask, which task Ridge is not"):
         TracIn(inner=Product())(Ridge(), {})
+
+
+def test_what_is_out_of_range_is_refused() -> None:
+    assert accepted(TracIn, checkpoints=0) == {}

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from refusals import accepted
 from torch import Tensor
 
 from sciml.errors import ConfigError
@@ -82,3 +83,7 @@ def test_numbers_of_groups() -> None:
     task = Additive()
     with pytest.raises(ConfigError, match="groups is 11, but the task has only 10"):
         GroupRemoval(groups=11)(task, {}, scores(task))
+
+
+def test_what_is_out_of_range_is_refused() -> None:
+    assert accepted(GroupRemoval, groups=1) == {}

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from refusals import accepted
 from supervised_toy import toy
 from torch import Tensor
 
@@ -99,3 +100,7 @@ def test_the_interval_covers_as_often_as_it_says() -> None:
 def test_an_odd_number_of_repeats_has_no_halves() -> None:
     with pytest.raises(ConfigError, match="repeats is 3"):
         LDS(repeats=3)
+
+
+def test_what_is_out_of_range_is_refused() -> None:
+    assert accepted(LDS, repeats=0, alpha=1.0) == {}

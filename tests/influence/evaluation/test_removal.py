@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from refusals import accepted
 from supervised_toy import toy
 from torch import Tensor
 
@@ -64,3 +65,7 @@ def test_counts_must_rise_and_leave_something() -> None:
             Removal(counts=counts)
     with pytest.raises(ConfigError, match="removes 6 of 6"):
         Removal(counts=[6])(Worth(), {}, Worth.worth)
+
+
+def test_what_is_out_of_range_is_refused() -> None:
+    assert accepted(Removal, counts=[0, 1]) == {}

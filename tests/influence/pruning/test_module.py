@@ -5,8 +5,10 @@ from pathlib import Path
 import pytest
 import torch
 from modules import build, metrics, trainer
+from refusals import accepted
 
 from sciml.errors import ConfigError
+from sciml.influence.pruning.baseline import Baseline
 from sciml.influence.pruning.module import Classifier, accuracy
 
 
@@ -87,3 +89,8 @@ def test_impossible_settings_are_refused(overrides: list[str], message: str) -> 
     with pytest.raises(Exception, match=message) as caught:
         small(*overrides)
     assert isinstance(caught.value.__cause__, ConfigError)
+
+
+def test_what_is_out_of_range_is_refused() -> None:
+    assert accepted(Baseline, predict="mean") == {}
+    assert accepted(Classifier, sparsities=[1.0], recomputations=0) == {}

@@ -9,6 +9,7 @@ import pytest
 import torch
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
+from refusals import accepted
 from torch import Tensor, nn
 
 from sciml.data.labelled import Examples
@@ -144,3 +145,7 @@ def test_the_schedule_takes_the_same_share_in_each_step_and_ends_at_the_sparsity
 def test_of_equal_scores_the_later_weights_stay() -> None:
     mask = torch.tensor([True, False, True, True])
     assert without_lowest(torch.zeros(3), mask, 1).tolist() == [False, False, False, True]
+
+
+def test_what_is_out_of_range_is_refused() -> None:
+    assert accepted(MFAC, gradients=0, damping=0, block_size=0) == {}

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 import torch
+from refusals import accepted
 from torch import Tensor, nn
 
 from sciml.data.stream import stream
@@ -291,3 +292,10 @@ def test_reconstructions_are_those_of_the_solver_and_differentiated_through_it(d
 def test_solvers_that_cannot_be_differentiated_are_refused(digits_run: Path) -> None:
     with pytest.raises(ConfigError, match="DDS cannot be differentiated"):
         task(digits_run, reconstruction(DDS(levels=Karras(steps=3))))
+
+
+def test_what_is_out_of_range_is_refused() -> None:
+    assert accepted(DenoisingLoss, fields=[[1, -1]], draws=0) == {}
+    assert accepted(PosteriorMean, level=0.0, draws=0) == {}
+    assert accepted(Reconstruction, fields=[-1], draws=0) == {}
+    assert accepted(DiffusionRun, draws=0) == {}

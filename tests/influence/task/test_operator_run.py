@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 import torch
+from refusals import accepted
 from torch import Tensor
 
 from sciml.errors import ConfigError, RunError
@@ -118,3 +119,7 @@ def test_the_simulations_with_the_largest_and_smallest_scores_are_drawn(operator
     assert titles[6:] == [f"no. {i}: {float(scores[0, i]):+.1e}" for i in (0, 1, 2, 3)]
     drawn = torch.as_tensor(figure.axes[1].lines[0].get_ydata())
     torch.testing.assert_close(drawn, found.u[11, :, 0])
+
+
+def test_what_is_out_of_range_is_refused() -> None:
+    assert accepted(OperatorRun, n_query=0, steps=0) == {}

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 import torch
+from refusals import accepted
 
 from sciml.errors import ConfigError
 from sciml.folder import RunFolder
@@ -112,3 +113,8 @@ def test_a_file_of_scores_says_what_the_examples_are(pinn_run: Path) -> None:
     for name, where in found.conditions.items():
         assert (examples["condition"][where] == name).all()
         assert torch.equal(examples[f"points_{name}"], found.points[name])
+
+
+def test_what_is_out_of_range_is_refused() -> None:
+    assert accepted(Error, stride=0) == {}
+    assert accepted(Value, output=-1) == {}

@@ -2,9 +2,11 @@ from __future__ import annotations
 
 import pytest
 import torch
+from refusals import accepted
 from supervised_toy import data, toy
 
 from sciml.errors import ConfigError
+from sciml.influence.task.supervised import Supervised
 
 
 def ones(n: int = 30) -> torch.Tensor:
@@ -92,3 +94,7 @@ def test_the_trajectory_ends_where_the_training_does_after_the_time_that_it_took
     assert sum(time for time, _ in path) == pytest.approx(0.1 / 2 * 13 / 0.2 / 30)
     assert path[0][0] > path[-1][0]
     assert len(task.trajectory(13)) == 12  # as many as there are steps
+
+
+def test_what_is_out_of_range_is_refused() -> None:
+    assert accepted(Supervised, n_train=0, n_query=0, flipped=1.0) == {}

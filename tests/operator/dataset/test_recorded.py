@@ -9,6 +9,7 @@ import h5py
 import numpy as np
 import pytest
 import torch
+from refusals import accepted
 from torch import Tensor
 
 from sciml.data.normalizer import Normalizer
@@ -289,3 +290,7 @@ def test_statistics_do_not_need_the_whole_split() -> None:
         at_once.fit(whole)
         torch.testing.assert_close(chunked.mean, at_once.mean)
         torch.testing.assert_close(chunked.std, at_once.std)
+
+
+def test_what_is_out_of_range_is_refused() -> None:
+    assert accepted(Recorded, n_train=0, history=-1, steps=0, stride=0) == {}

@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from refusals import accepted
 
 from sciml.operator.loss.mse import MeanSquare
 from sciml.operator.loss.relative import RelativeGradient, RelativeH1, RelativeL2, gradient
@@ -60,3 +61,7 @@ def test_an_example_counts_by_its_ratio_not_by_its_size() -> None:
     p = u * torch.tensor([1.2, 1.0], dtype=torch.float64)[:, None, None, None]
     for loss in (RelativeL2((True,)), RelativeH1((True,)), Sobolev((True,), order=0.5)):
         assert float(loss(p, u)) == pytest.approx(0.1)
+
+
+def test_what_is_out_of_range_is_refused() -> None:
+    assert accepted(RelativeGradient, weight=-0.1) == {}

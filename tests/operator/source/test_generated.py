@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from refusals import accepted
 
 from sciml.folder import placed
 from sciml.operator.source.generated import Generated
@@ -36,3 +37,7 @@ def test_outside_of_a_run_nothing_is_left(tmp_path: Path, monkeypatch: pytest.Mo
     assert list(tmp_path.iterdir())
     recording.close()
     assert not list(tmp_path.iterdir())
+
+
+def test_what_is_out_of_range_is_refused() -> None:
+    assert accepted(Generated, n=0, seed=-1) == {}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 from pinn_problems import convection
+from refusals import accepted
 from torch import Tensor
 
 from sciml.errors import ConfigError
@@ -99,3 +100,9 @@ def test_growth_has_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_more_points_are_added_than_the_pool_has() -> None:
     with pytest.raises(ConfigError, match=r"collocation\.add is 11; it must be at most the pool of 10"):
         RARG(pool=10, add=11)
+
+
+def test_what_is_out_of_range_is_refused() -> None:
+    assert accepted(RAD, every=0, pool=0, k=-0.1, c=-0.1) == {}
+    assert accepted(RARD, every=0, add=0, k=-0.1) == {}
+    assert accepted(RARG, pool=0, add=0) == {}

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 from pinn_problems import convection
+from refusals import accepted
 from torch import Tensor, nn
 
 from sciml.equation.advection import Advection
@@ -146,3 +147,7 @@ class Recorder(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         self.seen.append(x)
         return x[:, :1]
+
+
+def test_what_is_out_of_range_is_refused() -> None:
+    assert accepted(Box, grid={"x": 1}, periodic={"x": 0}) == {}

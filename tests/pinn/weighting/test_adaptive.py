@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 from pinn_problems import convection
+from refusals import accepted
 from torch import Tensor, nn
 
 from sciml.conflict.config import ConFIG
@@ -138,3 +139,8 @@ def test_what_needs_all_points_at_once_is_refused_on_several_processes(parts: di
     )
     with pytest.raises(ConfigError, match=f"{name} does not work on several processes; set trainer.devices=1"):
         module.check_shares(2)
+
+
+def test_what_is_out_of_range_is_refused() -> None:
+    assert accepted(GradNorm, every=0, momentum=1.0) == {}
+    assert accepted(NTK, every=0, momentum=1.0) == {}

@@ -6,6 +6,7 @@ import math
 
 import pytest
 import torch
+from refusals import accepted
 from torch import Tensor
 
 from sciml.errors import ConfigError
@@ -84,3 +85,7 @@ def test_bad_input() -> None:
         Causal(weights={"inital": 100.0}).prepare(("residual", "initial"))
     with pytest.raises(ConfigError, match=r"weighting.epsilon is empty"):
         Causal(weights={}, epsilon=[])
+
+
+def test_what_is_out_of_range_is_refused() -> None:
+    assert accepted(Causal, epsilon=[-0.1], slabs=0, every=0) == {}
