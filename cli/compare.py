@@ -21,7 +21,7 @@ def compare_runs(names: Sequence[str], form: str, outputs: str) -> int:
         form: text, csv, md, latex or json.
         outputs: Root of the run folders.
     """
-    from sciml.folder import find
+    from sciml.lookup import find
     from sciml.report.differences import differences
     from sciml.verdict import row_of
 

@@ -56,7 +56,7 @@ def make_report(
 
 
 def _sort_out(names: Sequence[str], outputs: Path, config_dir: str | None) -> tuple[list[str], list[RunFolder]]:
-    from sciml.folder import find
+    from sciml.lookup import find
     from sciml.report.gather import runs_below
     from sciml.table import names as tables
     from sciml.table import places

@@ -90,7 +90,7 @@ def evaluate_run(text: str, checkpoint: str, trust: Sequence[str], outputs: str)
     """``sciml eval``: returns the exit code."""
     from rich.table import Table
 
-    from sciml.folder import find
+    from sciml.lookup import find
 
     from .launch import trusted
 
@@ -126,7 +126,7 @@ def evaluate_run(text: str, checkpoint: str, trust: Sequence[str], outputs: str)
 
 def resume_run(text: str, trust: Sequence[str], outputs: str) -> int:
     """``sciml resume``: returns the exit code."""
-    from sciml.folder import find
+    from sciml.lookup import find
     from sciml.signals import StopSignal
 
     from .launch import trusted

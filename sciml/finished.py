@@ -19,7 +19,8 @@ from lightning.pytorch import LightningModule
 from lightning.pytorch.utilities.seed import isolate_rng
 
 from sciml.errors import UsageError
-from sciml.folder import OUTPUTS, find
+from sciml.folder import OUTPUTS
+from sciml.lookup import find
 from sciml.run import load
 
 log = logging.getLogger("sciml")

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from sciml.errors import UsageError
-from sciml.folder import RunFolder, find, read_row, write_atomically
+from sciml.folder import RunFolder, read_row, write_atomically
 
 ROW: dict[str, Any] = {
     "experiment": "a/b",
@@ -80,21 +80,6 @@ def test_damaged_config_is_named(tmp_path: Path, text: str) -> None:
     folder.config.write_text(text)
     with pytest.raises(UsageError, match=r"config\.yaml (cannot be read|is damaged)"):
         folder.read_config()
-
-
-def test_find_by_folder_file_or_part_of_the_path(tmp_path: Path) -> None:
-    for name in ("a/b/0000000000-seed0", "a/b/0000000000-seed1", "c/d/1111111111-seed0"):
-        (tmp_path / name).mkdir(parents=True)
-        (tmp_path / name / "config.yaml").write_text("")
-    wanted = tmp_path / "c/d/1111111111-seed0"
-    for text in (str(wanted), str(wanted / "config.yaml"), "1111", "c/d"):
-        assert find(text, tmp_path).path == wanted
-    with pytest.raises(UsageError, match=r"0000000000 fits 2 runs: .*seed0, .*seed1"):
-        find("0000000000", tmp_path)
-    with pytest.raises(UsageError, match=r"there is no run c/d/1111111112-seed0; did you mean c/d/1111111111-seed0"):
-        find("c/d/1111111112-seed0", tmp_path)
-    with pytest.raises(UsageError, match="holds no runs"):
-        find("x", tmp_path / "c/d/1111111111-seed0/none")
 
 
 def test_arrays_are_written_whole_and_hold_no_objects(tmp_path: Path) -> None:
