@@ -67,7 +67,7 @@ class GpHm(Trained):
         n_val: Points of the held-out residual and of the final one.
 
     Raises:
-        ConfigError: A slot is empty, ``values`` is another word, ``log_tau_max`` lies below ``log_tau``, or the problem
+        ConfigError: A slot is empty, ``log_tau_max`` lies below ``log_tau``, or the problem
             is not one that GP-HM can solve (:func:`sciml.pinn.gphm.likelihood.observe`).
     """
 
@@ -97,8 +97,6 @@ class GpHm(Trained):
     ) -> None:
         super().__init__(optimizer=optimizer, scheduler=scheduler, log_every=log_every, val_every=val_every)
         check_slots("pinn", kernel=kernel, optimizer=optimizer)
-        if values not in ("trained", "profiled"):
-            raise ConfigError(f"pinn.values is '{values}'; it must be trained or profiled")
         if log_tau_max < log_tau:
             raise ConfigError(f"pinn.log_tau_max ({log_tau_max}) must be at least pinn.log_tau ({log_tau})")
         if not isinstance(problem, Box) or problem.harmonics or problem.ansatz:

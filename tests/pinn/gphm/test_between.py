@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import pytest
 import torch
 from torch import Generator
@@ -11,7 +13,9 @@ from sciml.pinn.gphm.kernel import MAX_ORDER, SpectralMixture
 
 
 @pytest.mark.parametrize("spectrum", ["student_t", "gaussian"])
-def test_it_is_the_covariance_at_every_distance(spectrum: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_is_the_covariance_at_every_distance(
+    spectrum: Literal["student_t", "gaussian"], monkeypatch: pytest.MonkeyPatch
+) -> None:
     kernel = SpectralMixture(spectrum=spectrum, components=4, frequency=6.0)
     generator = Generator().manual_seed(0)
     for parameter in kernel.parameters():

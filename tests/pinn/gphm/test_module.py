@@ -156,7 +156,6 @@ def test_figures() -> None:
 @pytest.mark.parametrize(
     ("bad", "says"),
     [
-        ({"values": "fixed"}, "pinn.values"),
         ({"log_tau": 3.0, "log_tau_max": 2.0}, "pinn.log_tau_max"),
         ({"points": {"t": 20}}, "pinn.points"),
         ({"kernel": None}, "pinn.kernel"),
