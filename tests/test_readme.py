@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import re
+import shlex
 import sys
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import yaml
+from hydra import compose
 
+from sciml.build import module_of, trainer_of
 from sciml.cli.launch import launch
+from sciml.cli.origin import hydra_session
+from sciml.cli.request import request_of
+from sciml.config import check
+from sciml.numerics import quiet
 from sciml.tablefile import parse
 
 README = Path(__file__).parents[1] / "README.md"
@@ -19,10 +28,16 @@ def blocks(kind: str) -> list[str]:
     return re.findall(rf"```{kind}\n(.*?)```", README.read_text(), flags=re.DOTALL)
 
 
+def block(*words: str) -> str:
+    """The Python that holds these words."""
+    (found,) = [text for text in blocks("python") if all(word in text for word in words)]
+    return found
+
+
 def test_example_method_runs_in_four_steps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import sciml.pinn.collocation as package
 
-    _, method, test = blocks("python")
+    method, test = block("class Greedy"), block("def test_keeps")
     _, config, row = blocks("yaml")
     (tmp_path / "greedy.py").write_text(method)
     monkeypatch.setattr(package, "__path__", [*package.__path__, str(tmp_path)])
@@ -42,7 +57,7 @@ def test_example_method_runs_in_four_steps(tmp_path: Path, monkeypatch: pytest.M
 
 
 def test_example_equation_is_solved_from_a_folder_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "fisher.py").write_text(blocks("python")[0])
+    (tmp_path / "fisher.py").write_text(block("class Fisher"))
     (tmp_path / "mine/pinn/problem").mkdir(parents=True)
     (tmp_path / "mine/pinn/problem/fisher.yaml").write_text(blocks("yaml")[0])
     (line,) = re.findall(r"^sciml train -c mine .*", README.read_text(), flags=re.MULTILINE)
@@ -71,3 +86,43 @@ def test_commands_of_the_page_exist() -> None:
     names |= {group.name for group in app.registered_groups}
     used = set(re.findall(r"^sciml (\w+)", README.read_text(), flags=re.MULTILINE))
     assert used <= names
+
+
+def runs_of_the_page() -> list[list[str]]:
+    """The overrides of every run that the page shows in full."""
+    found = []
+    for kind, text in re.findall(r"^```(\w*)\n(.*?)^```$", README.read_text(), flags=re.DOTALL | re.MULTILINE):
+        for line in [] if kind else text.replace("\\\n", " ").splitlines():
+            if line.startswith("sciml train +") and not re.search(r"<|=\.\.\.", line):
+                found.append(shlex.split(re.sub(r"\s+#.*", "", line))[2:])
+    return found
+
+
+def test_every_run_of_the_page_is_one_that_its_classes_take() -> None:
+    assert len(runs_of_the_page()) > 15
+    for overrides in runs_of_the_page():
+        with hydra_session():
+            cfg = compose("config", overrides, return_hydra_config=True)
+            asked = request_of(cfg, dict(cfg.hydra.runtime.choices), overrides)
+        if check(asked.tree, asked.raw) == "pinn":  # what depends on two slots, such as names of conditions
+            with quiet():
+                module_of(asked.tree, "pinn", trainer_of(asked.tree, None, []))
+
+
+def test_what_the_page_says_of_a_finished_run_and_of_an_own_measurement_works(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    small = ["trainer.max_steps=1", "pinn.n_points=20", "pinn.n_val=20", "network.depth=1", "track.mode=disabled"]
+    assert launch(["+experiment=daw2023r3/convection", *small]) == 0
+    (row,) = tmp_path.rglob("row.json")
+    solution, _ = block("from sciml.run import load").replace("<run>", row.parent.name).split("operator = ")
+    scope: dict[str, Any] = {}
+    exec(compile(solution, "README.md", "exec"), scope)
+    assert scope["u"].shape == (2, 1)
+    np.savez("measured.npz", y=[1.0, 2.0], positions=[[0.1, 0.2], [0.5, 0.9]])
+    (own,) = [words for words in runs_of_the_page() if "+experiment=baseline/observed" in words]
+    exact = [word for word in own if "prior" not in word]  # here the prior in closed form
+    assert launch([*exact, "track.mode=disabled", "diffusion.samples=4"]) == 0
+    (kept,) = tmp_path.rglob("posterior.npz")
+    assert {"samples", "mean", "std", "exact_mean", "exact_std"} <= set(np.load(kept))
