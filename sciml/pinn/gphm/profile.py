@@ -124,7 +124,9 @@ def most_probable(
 def _least_squares(system: _OneAxis | _Axes, right: Tensor, z: Tensor, iterations: int) -> tuple[Tensor, int]:
     """Minimise ½|z|² + ½|Jz - b|² by preconditioned conjugate gradients.
 
-    CGLS: Björck, "Numerical Methods for Least Squares Problems" (1996), algorithm 7.4.1.
+    CGLS: Björck, "Numerical Methods for Least Squares Problems" (1996), algorithm 7.4.1. Once rounding errors are the
+    gradient, its step length, which takes directions to be conjugate, makes it diverge. The length here is that of the
+    minimum along the direction, whatever that is, and the directions are Polak's and Ribière's: nothing ever grows.
     """
     data, prior = right - system.forward(z), -z
     gradient = system.adjoint(data) + prior
@@ -136,12 +138,13 @@ def _least_squares(system: _OneAxis | _Axes, right: Tensor, z: Tensor, iteration
     taken = 0
     while taken < iterations and size > enough:
         ahead = system.forward(direction)
-        length = size / (ahead.square().sum() + direction.square().sum())
+        length = (gradient * direction).sum() / (ahead.square().sum() + direction.square().sum())
         z, data, prior = z + length * direction, data - length * ahead, prior - length * direction
-        gradient = system.adjoint(data) + prior
+        past, gradient = gradient, system.adjoint(data) + prior
         step = system.precondition(gradient)
-        size, before = (gradient * step).sum(), size
-        direction = step + (size / before) * direction
+        turn = ((gradient - past) * step).sum() / size
+        size = (gradient * step).sum()
+        direction = step + turn.clamp_min(0) * direction
         taken += 1
     return z, taken
 

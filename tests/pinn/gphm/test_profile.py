@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from unittest.mock import patch
+
 import pytest
 import torch
 from torch import Generator, Tensor
@@ -14,7 +16,7 @@ from sciml.equation.poisson1d import Poisson1d
 from sciml.pinn.condition import Condition, Dirichlet, Initial
 from sciml.pinn.gphm.kernel import SpectralMixture
 from sciml.pinn.gphm.likelihood import Covariance, negative_log_joint, observe
-from sciml.pinn.gphm.profile import _Axes, _Linear, _OneAxis, most_probable
+from sciml.pinn.gphm.profile import _Axes, _least_squares, _Linear, _OneAxis, most_probable
 
 LOG_TAU = torch.tensor([1.0, -3.0], dtype=torch.float64)
 
@@ -52,6 +54,26 @@ def test_a_linear_equation_is_solved_in_one_step(equation: Equation, n: int) -> 
 def test_a_nonlinear_equation_is_solved_in_a_few(equation: Equation) -> None:
     after, before = slope(equation, 40 if len(equation.inputs) == 1 else 12)
     assert after < 1e-7 * before
+
+
+def test_iterations_beyond_rounding_do_no_harm() -> None:
+    """Conjugate gradients lose their conjugacy there, and the usual step length lets the error grow exponentially."""
+    observations = observe(AllenCahn2d(), {"boundary": Dirichlet(n=4)}, {"x": 16, "y": 16}, weight=200.0)
+    covariance = Covariance(
+        [SpectralMixture(components=6, frequency=3.0) for _ in "xy"], observations.axes, (2, 2), 1e-6
+    )
+    weights = {(2, 0): torch.ones(16, 16, dtype=torch.float64), (0, 2): torch.ones(16, 16, dtype=torch.float64)}
+    one, many = torch.ones((), dtype=torch.float64), torch.tensor(30.0, dtype=torch.float64)
+    system = _Axes(_Linear(covariance.roots, covariance.matrices, weights, observations.fixed, one, many))
+    y = torch.randn(16, 16, generator=Generator().manual_seed(0), dtype=torch.float64)
+    right = system.data(y, observations.values)
+
+    def height(z: Tensor) -> Tensor:
+        return z.square().sum() + (system.forward(z) - right).square().sum()
+
+    with patch("sciml.pinn.gphm.profile.TOLERANCE", 0.0):
+        found = [height(_least_squares(system, right, torch.zeros_like(y), n)[0]) for n in (400, 800)]
+    torch.testing.assert_close(found[1], found[0], rtol=1e-9, atol=0)
 
 
 @pytest.mark.parametrize("n", [8, 9])
@@ -99,8 +121,6 @@ def test_the_diagonal_is_that_of_the_normal_matrix() -> None:
         def __init__(self, linear) -> None:
             super().__init__(linear)
             made.append(self)
-
-    from unittest.mock import patch
 
     start = torch.randn(4, 5, generator=Generator().manual_seed(0), dtype=torch.float64)
     with patch("sciml.pinn.gphm.profile._Axes", Seen):
