@@ -95,6 +95,12 @@ class LBFGS(QuasiNewton):
         delta = _solve(products.T, products.diagonal() * alpha - (changes @ d).roll(-first), upper=False)
         return d.addmv_(steps.T, delta.roll(first)).neg_()
 
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        super().load_state_dict(state_dict)
+        memory = self.memory
+        if "steps" in memory and "products" not in memory:  # saved when single pairs were gone through
+            memory["products"] = memory["steps"] @ memory["changes"].T
+
 
 def _solve(matrix: Tensor, right: Tensor, *, upper: bool) -> Tensor:
     """Solution (m,) of a triangular system; the other triangle is not read."""

@@ -134,6 +134,19 @@ def test_lbfgs_equals_the_recursion_of_its_matrices() -> None:
         np.testing.assert_allclose(optimizer.direction(g).numpy(), -h @ g.numpy(), rtol=1e-9, atol=1e-9)
 
 
+def test_lbfgs_takes_up_a_state_without_products_of_pairs() -> None:
+    (one, other), (a, b) = (
+        [LBFGS([nn.Parameter(torch.zeros(6).double())], history=3) for _ in range(2)],
+        quadratic(6, 9),
+    )
+    for k in range(5):
+        one.update(normal(6, seed=k), a @ normal(6, seed=k), b, 1.0)
+    state = copy.deepcopy(one.state_dict())
+    del state["state"]["memory"]["products"]
+    other.load_state_dict(state)
+    torch.testing.assert_close(other.direction(b), one.direction(b))
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_finds_the_minimum_of_rosenbrock(kind: type[QuasiNewton]) -> None:
     p, objective = rosenbrock()
