@@ -53,4 +53,5 @@ NonNegative = Annotated[float, Range(0)]
 Fraction = Annotated[float, Range(0, 1)]
 PositiveFraction = Annotated[float, Range(0, 1, above=True)]
 ProperFraction = Annotated[float, Range(0, 1, above=True, below=True)]
-Momentum = Annotated[float, Range(0, 1, below=True)]
+FractionBelowOne = Annotated[float, Range(0, 1, below=True)]
+Momentum = FractionBelowOne

@@ -29,7 +29,7 @@ from sciml.network.attention import EPS, PositionedAttention
 from sciml.network.axes import Axes, interpolate
 from sciml.network.resample import Coarsen, Refine
 from sciml.network.spectral import Spectral
-from sciml.ranges import Count, Momentum, NonNegative, Range
+from sciml.ranges import Count, FractionBelowOne, NonNegative, Range
 
 NORMS = ("head", "layer")
 
@@ -83,7 +83,7 @@ class GalerkinTransformer(nn.Module):
         decoder_width: Count = 48,
         gain: NonNegative = 0.01,
         diagonal: NonNegative = 0.01,
-        dropout: Momentum = 0.0,
+        dropout: FractionBelowOne = 0.0,
     ) -> None:
         super().__init__()
         if norm not in NORMS:

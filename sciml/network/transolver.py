@@ -31,7 +31,7 @@ from torch import Tensor, nn
 
 from sciml.errors import ConfigError
 from sciml.network.axes import Axes, convolution
-from sciml.ranges import Count, Momentum, Natural
+from sciml.ranges import Count, FractionBelowOne, Natural
 
 PROJECTIONS = ("convolution", "linear")
 STARTS = ("normal", "torch")
@@ -84,7 +84,7 @@ class Transolver(nn.Module):
         kernel: Count = 3,
         reference: Natural = 8,
         init: str = "normal",
-        dropout: Momentum = 0.0,
+        dropout: FractionBelowOne = 0.0,
     ) -> None:
         super().__init__()
         for name, choice, known in (("projection", projection, PROJECTIONS), ("init", init, STARTS)):

@@ -20,7 +20,7 @@ import torch
 
 from sciml.data.neumann_field import neumann_fields
 from sciml.equation.helmholtz import Cavity
-from sciml.ranges import Count, Fraction, Momentum, NonNegative, Positive, Range
+from sciml.ranges import Count, Fraction, FractionBelowOne, NonNegative, Positive, Range
 from sciml.simulation.base import Simulation, generators
 
 
@@ -50,7 +50,7 @@ class Helmholtz(Simulation):
         *,
         points: Annotated[int, Range(5)] = 65,
         wavenumber: Positive = 30.0,
-        contrast: Momentum = 0.2,
+        contrast: FractionBelowOne = 0.2,
         gain: Positive = 4.0,
         alpha: Positive = 3.0,
         tau: NonNegative = 5.0,

@@ -22,7 +22,7 @@ from sciml.data.sines import few_sines
 from sciml.equation import kuramoto_sivashinsky as equation
 from sciml.equation import spectral
 from sciml.errors import RunError
-from sciml.ranges import Count, Momentum, Natural, NonNegative, Positive
+from sciml.ranges import Count, FractionBelowOne, Natural, NonNegative, Positive
 from sciml.simulation.base import Simulation, generators
 
 
@@ -58,9 +58,9 @@ class KuramotoSivashinsky(Simulation):
         points: Count = 256,
         resolution: Count = 256,
         length: Positive = 64.0,
-        length_spread: Momentum = 0.0,
+        length_spread: FractionBelowOne = 0.0,
         dt: Positive = 0.2,
-        dt_spread: Momentum = 0.0,
+        dt_spread: FractionBelowOne = 0.0,
         frames: Count = 140,
         warmup: Natural = 360,
         step: Positive = 0.05,
