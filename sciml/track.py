@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("sciml")
 PARTING = 120.0  # seconds that a finished run waits for its mirror
+SILENT = 5.0  # those of them of which nothing is said
 OFFLINE_PATIENCE = 60.0  # seconds of a run before its offline mirror starts, if it is not over by then
 
 
@@ -175,7 +176,10 @@ class _Mirror:
             self._thread.start()
         if self._thread.is_alive():
             self._jobs.put(None)
-            self._thread.join(timeout=PARTING)
+            self._thread.join(timeout=min(SILENT, PARTING))
+            if self._thread.is_alive():
+                log.info("waiting for W&B, at most %.0f s: the run is done, and its folder has everything", PARTING)
+                self._thread.join(timeout=max(0.0, PARTING - SILENT))
             if self._thread.is_alive():
                 log.warning("W&B does not answer after %.0f s; the run folder has everything", PARTING)
         if self._error:

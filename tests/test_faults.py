@@ -395,6 +395,8 @@ def test_mirror_that_hangs_does_not_hold_the_run_up(
 ) -> None:
     monkeypatch.setattr(track, "_start_wandb", lambda *args: time.sleep(60))
     monkeypatch.setattr(track, "PARTING", 0.1)
-    with caplog.at_level(logging.WARNING, "sciml"):
+    monkeypatch.setattr(track, "SILENT", 0.05)
+    with caplog.at_level(logging.INFO, "sciml"):
         assert run(tmp_path, track={"mode": "offline"}).folder.row.exists()
+    assert "waiting for W&B, at most 0 s: the run is done" in caplog.text
     assert "W&B does not answer after 0 s; the run folder has everything" in caplog.text
