@@ -178,7 +178,7 @@ class _Mirror:
             self._jobs.put(None)
             self._thread.join(timeout=min(SILENT, PARTING))
             if self._thread.is_alive():
-                log.info("waiting for W&B, at most %.0f s: the run is done, and its folder has everything", PARTING)
+                log.info("waiting for W&B, at most %.0f s; the run folder has everything", PARTING)
                 self._thread.join(timeout=max(0.0, PARTING - SILENT))
             if self._thread.is_alive():
                 log.warning("W&B does not answer after %.0f s; the run folder has everything", PARTING)

@@ -398,5 +398,5 @@ def test_mirror_that_hangs_does_not_hold_the_run_up(
     monkeypatch.setattr(track, "SILENT", 0.05)
     with caplog.at_level(logging.INFO, "sciml"):
         assert run(tmp_path, track={"mode": "offline"}).folder.row.exists()
-    assert "waiting for W&B, at most 0 s: the run is done" in caplog.text
+    assert "waiting for W&B, at most 0 s; the run folder has everything" in caplog.text
     assert "W&B does not answer after 0 s; the run folder has everything" in caplog.text
