@@ -107,7 +107,7 @@ class Observed(LightningModule):
     def _solve_all(self) -> None:
         y, std = (None if part is None else part.to(self.prior.device) for part in self.observations)
         assert y is not None
-        seen, known = standardised(self.measurement, y, self.prior.units, self.shape, std)
+        seen, known, weight = standardised(self.measurement, y, self.prior.units, self.shape, std)
         draw = Drawing(self.solver, seen, self.prior, self.shape, self.samples, self._seed)
         generator = stream("solver", self._seed)
         found: list[dict[str, Tensor]] = []
@@ -119,7 +119,7 @@ class Observed(LightningModule):
             misfit = ((given[:, None] - fit) / seen.noise_std).square().mean((1, 2))
             found.append({"misfit": misfit, **self._spread(x), **distances})
             # What was added to y to make it known, and its weight, are taken back.
-            fitted = rows + (fit.mean(1) - given) * (1 if std is None else std / seen.noise_std)
+            fitted = rows + (fit.mean(1) - given) / weight
             kept = {"y": rows, "fitted": fitted, **self._described(x)}
             if exact is not None:
                 kept["exact_mean"] = self.prior.units.fields(exact.mean)

@@ -12,6 +12,7 @@ posteriors are made for. A measurement that is not linear sees :math:`s x + o` i
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import copy
 from typing import final
 
 import torch
@@ -23,7 +24,7 @@ from sciml.diffusion.units import Units
 
 def standardised(
     measurement: Measurement, y: Tensor, units: Units, shape: Sequence[int], std: Tensor | None = None
-) -> tuple[Measurement, Tensor]:
+) -> tuple[Measurement, Tensor, Tensor]:
     """A measurement of x, and what it gave, from one of f.
 
     Args:
@@ -34,16 +35,22 @@ def standardised(
         std: Of the noise in each number of y, ``(m,)``; None: the measurement's own.
 
     Returns:
-        A measurement of the same kind, linear or not, with the measurement's own ``noise_std``; and its observations.
+        A measurement of the same kind, linear or not; its observations; and the factor from differences of y to theirs,
+        ``(m,)``.
     """
+    one = torch.ones_like(y[0])
     plain = all(s == 1 for s in units.scale) and all(o == 0 for o in units.offset)
     if plain and std is None:
-        return measurement, y
-    weight = torch.ones_like(y[0]) if std is None else measurement.noise_std / std
+        return measurement, y, one
+    weight = one if std is None else measurement.noise_std / std
     if not isinstance(measurement, LinearMeasurement):
-        return _Standardised(measurement, units, weight), y * weight
-    zero = units.fields(y.new_zeros(1, *shape))
-    return _LinearStandardised(measurement, units, weight), (y - measurement(zero)) * weight
+        return _Standardised(measurement, units, weight), y * weight, weight
+    y = y - measurement(units.fields(y.new_zeros(1, *shape)))
+    if std is None and len(set(units.scale)) == 1:  # itself in another unit: some solvers want one of its class
+        scaled = copy(measurement)
+        scaled.noise_std, scaled.calls = measurement.noise_std / units.scale[0], 0
+        return scaled, y / units.scale[0], one / units.scale[0]
+    return _LinearStandardised(measurement, units, weight), y * weight, weight
 
 
 @final

@@ -17,6 +17,7 @@ from sciml.diffusion.measurement.points import Points
 from sciml.diffusion.observed import Observed
 from sciml.diffusion.prior.gaussian import Gaussian
 from sciml.diffusion.solver.exact import Exact
+from sciml.diffusion.standardised import standardised
 from sciml.diffusion.units import Units
 from sciml.errors import UsageError
 
@@ -51,6 +52,25 @@ def measured(n: int, std: float | torch.Tensor) -> np.ndarray:
     fields = KELVIN.fields(Gaussian(shape=SHAPE).sample(n, stream("truth", 5)))
     y = Points(shape=SHAPE, sensors=3, noise_std=1.0)(fields)
     return (y + std * normal(tuple(y.shape), stream("noise", 5), y)).numpy()
+
+
+@pytest.mark.parametrize(
+    ("scale", "offset", "std"), [([2.0, 2.0], [1.0, -3.0], None), ([2.0, 5.0], [0.0, 3.0], None), ([1.0], [0.0], 0.3)]
+)
+def test_a_measurement_in_other_units_says_the_same(scale: list[float], offset: list[float], std: float | None) -> None:
+    shape, units = (4, 2), Units(scale, offset)
+    a = Points(shape=shape, sensors=5, noise_std=0.1)
+    x = torch.randn(3, *shape, dtype=torch.float64, generator=stream("x", 0))
+    y = a(units.fields(x))
+    each = None if std is None else torch.full((5,), std, dtype=torch.float64)
+    seen, known, weight = standardised(a, y, units, shape, each)
+    torch.testing.assert_close(seen(x), known)
+    # Noise of the size of the user's is noise of the size that the measurement now has.
+    torch.testing.assert_close(weight * (a.noise_std if std is None else std), torch.full_like(weight, seen.noise_std))
+    v = torch.randn(3, 5, dtype=torch.float64, generator=stream("v", 0))
+    torch.testing.assert_close((seen(x) * v).sum(1), (x * seen.adjoint(v)).flatten(1).sum(1))  # type: ignore[attr-defined]
+    assert isinstance(seen, Points) is (len(set(scale)) == 1 and std is None)
+    assert a.noise_std == 0.1
 
 
 @pytest.mark.parametrize("own", [False, True])
