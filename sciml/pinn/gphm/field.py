@@ -52,7 +52,7 @@ class Grid:
         coefficients: A, (n_1, ..., n_d).
     """
 
-    def __init__(self, matrices: Sequence[Sequence[Toeplitz]], coefficients: Tensor) -> None:
+    def __init__(self, matrices: Sequence[Sequence[Tensor | Toeplitz]], coefficients: Tensor) -> None:
         self.matrices, self.coefficients = matrices, coefficients
 
     def apply(self, operator: Operator) -> Tensor:
