@@ -548,15 +548,15 @@ def test_a_search_is_handed_on(sciml: Callable[..., Any], monkeypatch: pytest.Mo
                   "--objective", "e", "--direction", "maximize", "-l", "slurm", "--jobs", "3")  # fmt: skip
     assert ended.code == 0
     assert given == {
-        "args": (["+experiment=a/b", "lr=interval(0,1)"], 5),
+        "args": (["+experiment=a/b", "lr=interval(0,1)", "launcher.time=60"], 5),
         "objective": "e",
         "direction": "maximize",
         "launcher": "slurm",
-        "launcher_overrides": ["launcher.time=60"],
         "jobs": 3,
         "config_dir": None,
         "trust": [],
         "outputs": "outputs",
+        "grid": {"--dry-run": False, "--resume": None, "--force": False, "--array-parallel": None},
     }
 
 

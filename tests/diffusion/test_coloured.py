@@ -14,10 +14,10 @@ from torch import Tensor
 from sciml.data.stream import normal, stream
 from sciml.diffusion.base import LinearMeasurement, Measurement, Solver
 from sciml.diffusion.coloured import Noise, White, _LinearWhitened, physical, solve
+from sciml.diffusion.drawing import Drawing
 from sciml.diffusion.guidance.moment_matching import MomentMatching
 from sciml.diffusion.levels import Karras
 from sciml.diffusion.measurement.points import Points
-from sciml.diffusion.module import Inverse
 from sciml.diffusion.noise.exponential import Exponential
 from sciml.diffusion.prior.gaussian import Gaussian
 from sciml.diffusion.residual.helmholtz import Helmholtz
@@ -195,14 +195,12 @@ def test_samples_without_observations_are_those_of_the_prior() -> None:
 
 
 def test_a_run_solves_under_the_prior_s_noise_and_counts_its_calls() -> None:
-    module = Inverse(
-        shape=SHAPE, prior=PRIOR, measurement=POINTS, solver=DPS(zeta=0.0, levels=LEVELS), problems=2, samples=2
-    )
-    y, generator = observed(2), stream("solver", 0)
-    found = module._solve(y, generator)
-    again = solve(module.solver, y.repeat_interleave(2, 0), POINTS, PRIOR, (4, *SHAPE), stream("solver", 0))
+    y, solver = observed(2), DPS(zeta=0.0, levels=LEVELS)
+    draw = Drawing(solver, POINTS, PRIOR, SHAPE, samples=2, seed=0)
+    found = draw(y, stream("solver", 0))
+    again = solve(solver, y.repeat_interleave(2, 0), POINTS, PRIOR, (4, *SHAPE), stream("solver", 0))
     torch.testing.assert_close(found.flatten(0, 1), again)
-    assert module.cost() == {"operator_calls": 6, "network_evaluations": 6, "backward_passes": 6}
+    assert draw.calls == {"operator_calls": 6, "network_evaluations": 6, "backward_passes": 6}
 
 
 def test_what_is_out_of_range_is_refused() -> None:
