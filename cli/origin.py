@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -83,18 +84,12 @@ def origins(overrides: Sequence[str]) -> dict[str, str]:
     Returns:
         Dotted key -> ``group/name.yaml`` or ``command line``.
     """
-    from hydra._internal.config_loader_impl import ConfigLoaderImpl
-    from hydra.core.global_hydra import GlobalHydra
     from hydra.core.override_parser.overrides_parser import OverridesParser
-    from hydra.types import RunMode
 
-    loader = GlobalHydra.instance().config_loader()
-    assert isinstance(loader, ConfigLoaderImpl)
+    loader = _loader()
     found: dict[str, str] = {}
     nodes: dict[str, str] = {}  # what a group is filled from, whoever changes a value in it
-    for default in loader.compute_defaults_list("config", list(overrides), RunMode.RUN).defaults:
-        if default.config_path is None or default.config_path.startswith("hydra/"):
-            continue
+    for default in _files(loader, tuple(overrides)):
         result = loader.repository.load_config(default.config_path)
         if result is None:
             continue
@@ -123,37 +118,46 @@ def refilled(overrides: Sequence[str]) -> dict[str, tuple[str, str, Any]]:
     Returns:
         By node, such as ``optimizer``: the experiment's file, the chosen one, and what is in it.
     """
-    from hydra.core.global_hydra import GlobalHydra
-
-    loader: Any = GlobalHydra.instance().config_loader()
+    loader = _loader()
     names = {o: o.partition("=")[0] for o in overrides if not o.startswith(("+", "~"))}
     slots = [o for o, name in names.items() if name and loader.repository.group_exists(name.partition("@")[0])]
     if not slots:
         return {}
-    before, now = _fillings([o for o in overrides if o not in slots]), _fillings(overrides)
+    before, now = (
+        {default.package: default.config_path for default in _files(loader, tuple(chosen)) if default.package}
+        for chosen in ([o for o in overrides if o not in slots], overrides)
+    )
     return {
-        node: (before[node][0], file, content)
-        for node, (file, content) in now.items()
-        if node in before and before[node][0] != file
+        node: (f"{before[node]}.yaml", f"{file}.yaml", _content(loader, file))
+        for node, file in now.items()
+        if node in before and before[node] != file
     }
 
 
-def _fillings(overrides: Sequence[str]) -> dict[str, tuple[str, Any]]:
-    """For every node that a file of a group fills: the file, and what is in it."""
+def _content(loader: Any, file: str) -> Any:
+    from omegaconf import OmegaConf
+
+    result = loader.repository.load_config(file)
+    return OmegaConf.to_container(result.config, resolve=False) if result is not None else {}
+
+
+def _loader() -> Any:
+    """What finds and reads files in the Hydra session."""
     from hydra._internal.config_loader_impl import ConfigLoaderImpl
     from hydra.core.global_hydra import GlobalHydra
-    from hydra.types import RunMode
-    from omegaconf import OmegaConf
 
     loader = GlobalHydra.instance().config_loader()
     assert isinstance(loader, ConfigLoaderImpl)
-    found = {}
-    for default in loader.compute_defaults_list("config", list(overrides), RunMode.RUN).defaults:
-        if default.package and default.config_path and not default.config_path.startswith("hydra/"):
-            result = loader.repository.load_config(default.config_path)
-            content = OmegaConf.to_container(result.config, resolve=False) if result is not None else {}
-            found[default.package] = (f"{default.config_path}.yaml", content)
-    return found
+    return loader
+
+
+@lru_cache(maxsize=2)  # choosing the files is what takes long, and a session asks for the same again
+def _files(loader: Any, overrides: tuple[str, ...]) -> list[Any]:
+    """The files that a config is composed from, in their order, but for Hydra's own."""
+    from hydra.types import RunMode
+
+    defaults = loader.compute_defaults_list("config", list(overrides), RunMode.RUN).defaults
+    return [d for d in defaults if d.config_path is not None and not d.config_path.startswith("hydra/")]
 
 
 def place_of(overrides: Sequence[str]) -> Origin:
