@@ -24,9 +24,11 @@ def as_csv(labels: Sequence[str], parts: Mapping[str, Columns]) -> str:
 
 def as_markdown(labels: Sequence[str], parts: Mapping[str, Columns]) -> str:
     """What differs, and the metrics of the last weights."""
+    from sciml.render import markdown_row
+
     head, body = _cells(labels, parts)
     rule = ["---" if text else "---:" for text in _textual(parts)]
-    return "".join(f"| {' | '.join(_bar(cell) for cell in line)} |\n" for line in [head, rule, *body])
+    return "".join(f"{markdown_row(line)}\n" for line in [head, rule, *body])
 
 
 def as_latex(labels: Sequence[str], parts: Mapping[str, Columns]) -> str:
@@ -68,7 +70,3 @@ def _cell(value: Any) -> str:
     if value is None:
         return "-"
     return screen.number(value) if isinstance(value, float) else str(value)
-
-
-def _bar(text: str) -> str:
-    return text.replace("|", r"\|")

@@ -10,7 +10,7 @@ import csv
 import io
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from sciml.grid import PAPER, Column, Table, merge
@@ -94,11 +94,11 @@ def as_markdown(report: Report) -> str:
         if len(report.table.columns) > 1:
             lines += [f"### {column.name}", ""]
         head = heading(report, column.metric.unit)
-        lines += [_md(head), _md(["---", *["---:"] * (len(head) - 2), "---"])]
+        lines += [markdown_row(head), markdown_row(["---", *["---:"] * (len(head) - 2), "---"])]
         for result in report.of(column):
             mark = MARKS[result.cell.row.kind]
             name, *rest = fields(result)
-            lines.append(_md([f"{name} *({mark})*" if mark else name, *rest]))
+            lines.append(markdown_row([f"{name} *({mark})*" if mark else name, *rest]))
         lines.append("")
     lines += [f"- {line}" for line in below(report)]
     return "\n".join(lines).rstrip() + "\n"
@@ -217,5 +217,6 @@ def orders(report: Report, column: Column) -> Iterator[str]:
         yield f"order in the paper{where}: {sign.join(order.methods)}{absent}: {holds}; {sure}"
 
 
-def _md(entries: list[str]) -> str:
+def markdown_row(entries: Sequence[str]) -> str:
+    """One line of a table in Markdown."""
     return "| " + " | ".join(entry.replace("|", "\\|") for entry in entries) + " |"
