@@ -25,11 +25,10 @@ import torch
 from torch import Generator, Tensor, nn
 
 from sciml.data.normalizer import Normalizer
-from sciml.errors import ConfigError
 from sciml.operator.base import Dataset, Loss, Rollout
 from sciml.operator.stepper.base import NetworkFactory
 from sciml.operator.stepper.refiner import Refiner
-from sciml.ranges import Count, Fraction, Positive
+from sciml.ranges import Count, ProperFraction
 
 
 @final
@@ -46,7 +45,7 @@ class Anchored(Refiner):
         share: Of a batch that trains step 0; the rest is spread over the refinements at random.
 
     Raises:
-        ConfigError: As :class:`Refiner`, or ``share`` is not between 0 and 1.
+        ConfigError: As :class:`Refiner`.
     """
 
     def __init__(
@@ -57,11 +56,9 @@ class Anchored(Refiner):
         *,
         positions: bool = False,
         refinements: Count = 1,
-        variance: Positive = 1e-3,
-        share: Fraction = 0.5,
+        variance: ProperFraction = 1e-3,
+        share: ProperFraction = 0.5,
     ) -> None:
-        if not 0 < share < 1:
-            raise ConfigError(f"operator.stepper.share is {share}; it must be between 0 and 1")
         super().__init__(network, dataset, normalizer, positions=positions, refinements=refinements, variance=variance)
         self.share = share
 

@@ -32,7 +32,7 @@ from sciml.errors import ConfigError
 from sciml.operator.base import Dataset, Loss, Rollout
 from sciml.operator.stepper.base import NetworkFactory
 from sciml.operator.stepper.refiner import Refiner
-from sciml.ranges import Count, Positive
+from sciml.ranges import Count, ProperFraction
 
 
 @final
@@ -60,7 +60,7 @@ class Balanced(Refiner):
         *,
         positions: bool = False,
         refinements: Count = 2,
-        variance: Positive = 3.6e-5,
+        variance: ProperFraction = 3.6e-5,
         conserved: bool = False,
     ) -> None:
         super().__init__(network, dataset, normalizer, positions=positions, refinements=refinements, variance=variance)

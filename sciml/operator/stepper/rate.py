@@ -69,8 +69,8 @@ class Rate(Stepper):
         evaluations: Of the network for one state.
 
     Raises:
-        ConfigError: Unknown integrator, frames or comparison, a number below 1, a dataset without a time step, or one
-            whose inputs are not single states.
+        ConfigError: Unknown integrator, frames or comparison, a dataset without a time step, or one whose inputs are
+            not single states.
     """
 
     def __init__(
@@ -87,9 +87,6 @@ class Rate(Stepper):
         substeps: Count = 1,
     ) -> None:
         super().__init__(network, dataset, normalizer, positions=positions)
-        for name, number in (("order", order), ("substeps", substeps)):
-            if number < 1:
-                raise ConfigError(f"operator.stepper.{name} is {number}; it must be at least 1")
         chosen = (
             ("integrator", integrator, INTEGRATORS),
             ("frames", frames, FRAMES),

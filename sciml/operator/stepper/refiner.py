@@ -41,7 +41,7 @@ from sciml.operator.base import Dataset, FieldMap, Loss, Rollout, Split, check_s
 from sciml.operator.rollout.teacher_forced import TeacherForced
 from sciml.operator.stepper.base import NetworkFactory, Stepper, chunks
 from sciml.operator.stepper.difference import fit_changes
-from sciml.ranges import Count, Positive
+from sciml.ranges import Count, ProperFraction
 
 
 class Refiner(Stepper):
@@ -59,7 +59,7 @@ class Refiner(Stepper):
         evaluations: Of the network for one state.
 
     Raises:
-        ConfigError: A number out of its range, a network that takes no conditions, or inputs that hold no state.
+        ConfigError: A network that takes no conditions, or inputs that hold no state.
     """
 
     stochastic: ClassVar[bool] = True
@@ -72,12 +72,8 @@ class Refiner(Stepper):
         *,
         positions: bool = False,
         refinements: Count = 3,
-        variance: Positive = 4e-7,
+        variance: ProperFraction = 4e-7,
     ) -> None:
-        if refinements < 1:
-            raise ConfigError(f"operator.stepper.refinements is {refinements}; it must be at least 1")
-        if not 0 < variance < 1:
-            raise ConfigError(f"operator.stepper.variance is {variance}; it must be between 0 and 1")
         check_states(dataset, "operator.stepper refiner")
         super().__init__(network, dataset, normalizer, positions=positions)
         self.channels, self.refinements, self.evaluations = dataset.out_channels, refinements, refinements + 1

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 import torch
+from refusals import accepted
 from torch import Generator, Tensor, nn
 
 from sciml.data.normalizer import NoNormalizer, Normalizer
@@ -264,11 +265,11 @@ def test_predictions_repeat_and_their_noise_is_the_runs() -> None:
 def test_what_cannot_be_is_refused() -> None:
     with pytest.raises(ConfigError, match="network that takes a condition"):
         Refiner(lambda n, m: nn.Identity(), Shifts(), NoNormalizer)
-    for parameters, message in (({"refinements": 0}, "refinements is 0"), ({"variance": 1.0}, "variance is 1")):
-        with pytest.raises(ConfigError, match=message):
-            Refiner(lambda n, m, conditions: nn.Identity(), Shifts(), NoNormalizer, **parameters)
-    with pytest.raises(ConfigError, match="share is 1"):
-        exact(SPREAD, Anchored, share=1.0)
+    for stepper in (Refiner, Balanced, Anchored):
+        assert accepted(stepper, refinements=0, variance=1.0) == {}
+        assert accepted(stepper, variance=0.0) == {}
+    for share in (0.0, 1.0):
+        assert accepted(Anchored, share=share) == {}
     few, states = torch.zeros(3, 4, 1), torch.zeros(3, 1, 4, 1)
     with pytest.raises(ConfigError, match="batch_size: 3 examples"):
         exact(SPREAD, Balanced, refinements=3).loss(few, states, Autoregressive(), MeanSquare((True,)), Generator())
