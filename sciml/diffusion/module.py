@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import torch
-from lightning.pytorch import LightningModule
 from torch import Tensor
 
 from sciml.data.stream import normal, stream
@@ -18,6 +17,7 @@ from sciml.diffusion.calibration import (
 )
 from sciml.diffusion.drawing import Drawing, summarised
 from sciml.diffusion.figure import calibration_figure, posterior_figure
+from sciml.diffusion.solved import Solved
 from sciml.metric import relative_l2_each
 from sciml.ranges import Count
 
@@ -28,7 +28,7 @@ LEVELS = (0.5, 0.9)
 FEWEST = 19  # samples that have quantiles as far out as the 90 % interval
 
 
-class Inverse(LightningModule):
+class Inverse(Solved):
     """Solves the same seeded problems with any solver.
 
     Truths and noise come from streams of the run's seed that no solver draws from, so every solver
@@ -64,26 +64,14 @@ class Inverse(LightningModule):
         samples: Count = 64,
         batch_size: Count = 2048,
     ) -> None:
-        super().__init__()
-        self.shape, self.prior, self.measurement, self.solver = tuple(shape), prior, measurement, solver
-        self.score = score
-        self.problems, self.samples = problems, samples
-        self.chunk = max(1, batch_size // samples)  # problems in one call
-        self._seed = torch.initial_seed()
+        super().__init__(shape, prior, measurement, solver, samples, batch_size)
+        self.score, self.problems = score, problems
         self._draw = Drawing(solver, measurement, prior, self.shape, samples, self._seed)
         self._example: dict[str, Tensor] = {}
         self._ranks = torch.zeros(samples + 1, dtype=torch.int64)
         self._comparable = False
 
-    def test_dataloader(self) -> list[int]:
-        return [0]
-
-    def test_step(self, batch: int, batch_idx: int) -> None:
-        # Inference mode would forbid gradients to the solvers that turn them on.
-        with torch.inference_mode(False), torch.no_grad():
-            self._solve_all()
-
-    def _solve_all(self) -> None:
+    def solve_all(self) -> None:
         truth = self.prior.sample(self.problems, stream("truth", self._seed))
         y = self.measurement(truth)
         y = y + self.measurement.noise_std * normal(tuple(y.shape), stream("noise", self._seed), y)

@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, final
 
 import torch
-from lightning.pytorch import LightningModule
 from torch import Tensor
 
 from sciml.data.stream import stream
@@ -27,6 +26,7 @@ from sciml.diffusion.base import LinearMeasurement, Measurement, Prior, Solver
 from sciml.diffusion.drawing import Drawing, summarised
 from sciml.diffusion.figure import fit_figure, observed_figure
 from sciml.diffusion.observations import observations
+from sciml.diffusion.solved import Solved
 from sciml.diffusion.standardised import standardised
 from sciml.ranges import Count
 
@@ -37,7 +37,7 @@ FAR = 4  # standard deviations of the misfit
 
 
 @final
-class Observed(LightningModule):
+class Observed(Solved):
     """Draws from p(x | y) for observations y from a file; fields are in the units of the prior's data.
 
     Metrics, means over observations: ``misfit`` (above), one for samples of the posterior; with two samples or more
@@ -80,11 +80,7 @@ class Observed(LightningModule):
         samples: Count = 64,
         batch_size: Count = 2048,
     ) -> None:
-        super().__init__()
-        self.shape, self.prior, self.measurement, self.solver = tuple(shape), prior, measurement, solver
-        self.samples = samples
-        self.chunk = max(1, batch_size // samples)  # observations in one call
-        self._seed = torch.initial_seed()
+        super().__init__(shape, prior, measurement, solver, samples, batch_size)
         self.observations = observations(Path(path), y, noise, measurement, self._any_field())
         self._calls: dict[str, float] = {}
         self._arrays: dict[str, Tensor] = {}
@@ -96,15 +92,7 @@ class Observed(LightningModule):
             return torch.zeros(1, *self.shape, dtype=torch.float64)
         return self.prior.units.fields(self.prior.examples(1, stream("example", self._seed)))
 
-    def test_dataloader(self) -> list[int]:
-        return [0]
-
-    def test_step(self, batch: int, batch_idx: int) -> None:
-        # Inference mode would forbid gradients to the solvers that turn them on.
-        with torch.inference_mode(False), torch.no_grad():
-            self._solve_all()
-
-    def _solve_all(self) -> None:
+    def solve_all(self) -> None:
         y, std = (None if part is None else part.to(self.prior.device) for part in self.observations)
         assert y is not None
         seen, known, weight = standardised(self.measurement, y, self.prior.units, self.shape, std)
