@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
-
-if TYPE_CHECKING:
-    import numpy as np
 
 
 def given(array: Any, like: nn.Module) -> Tensor:
@@ -18,7 +16,9 @@ def given(array: Any, like: nn.Module) -> Tensor:
         ValueError: A number is not finite.
     """
     parameter = next(like.parameters())
-    tensor = torch.as_tensor(array).to(device=parameter.device, dtype=torch.empty(0, dtype=parameter.dtype).real.dtype)
+    # NumPy keeps what a list holds in double precision; torch would round it to its default.
+    tensor = array if isinstance(array, Tensor) else torch.as_tensor(np.asarray(array))
+    tensor = tensor.to(device=parameter.device, dtype=torch.empty(0, dtype=parameter.dtype).real.dtype)
     if not bool(torch.isfinite(tensor).all()):
         raise ValueError("a number of the input is not finite")
     return tensor

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,10 @@ import torch
 from hydra import compose, initialize_config_module
 from hydra.utils import instantiate
 from lightning.pytorch import seed_everything
+
+from sciml.cli.origin import hydra_session
+from sciml.cli.request import request_of
+from sciml.run import execute, load
 
 
 def module(*overrides: str) -> Any:
@@ -33,6 +38,26 @@ def test_a_solution_is_that_of_the_equations_own_coordinates_and_holds_what_is_b
         run.predict(x)
     with pytest.raises(ValueError, match="not finite"):
         run.predict([[0.0, np.nan]])
+
+
+@pytest.mark.parametrize("values", ["trained", "profiled"])
+def test_a_finished_gaussian_process_has_the_error_that_its_row_says(values: str, tmp_path: Path) -> None:
+    small = ["pinn.problem.grid.x=101", "pinn.points.x=40", "pinn.kernel.components=8", "optimizer.lr=0.1"]
+    short = ["trainer.max_steps=10", "pinn.log_every=5", "pinn.val_every=5", "track.mode=disabled"]
+    named = ["+experiment=fang2024gphm/poisson1d_parabola", f"outputs={tmp_path}", f"pinn.values={values}"]
+    with hydra_session():
+        cfg = compose("config", [*named, *small, *short], return_hydra_config=True)
+    outcome = execute(request_of(cfg, dict(cfg.hydra.runtime.choices), []))
+    run: Any = load(outcome.folder.path)
+    x = run.problem.axes["x"][:, None]
+    found, true = run.predict(x), run.problem.reference(x).numpy()
+    error = np.linalg.norm(found - true) / np.linalg.norm(true)
+    assert found.shape == (101, 1)
+    assert error == pytest.approx(outcome.row["metrics"]["rel_l2"], rel=1e-6)
+    assert np.abs(found - true).max() == pytest.approx(outcome.row["metrics"]["max_error"], rel=1e-6)
+    assert error != pytest.approx(1, rel=1e-3)  # it has learned something
+    # Numbers of a list are not rounded on the way.
+    np.testing.assert_allclose(run.predict(x.tolist()), found, rtol=1e-9)
 
 
 def test_states_follow_fields_of_any_number_and_grid(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -116,9 +116,14 @@ def test_what_the_page_says_of_a_finished_run_and_of_an_own_measurement_works(
     small = ["trainer.max_steps=1", "pinn.n_points=20", "pinn.n_val=20", "network.depth=1", "track.mode=disabled"]
     assert launch(["+experiment=daw2023r3/convection", *small]) == 0
     (row,) = tmp_path.rglob("row.json")
-    solution, _ = block("from sciml.run import load").replace("<run>", row.parent.name).split("operator = ")
+    solution, process, _ = re.split("gp = |operator = ", block("from sciml.run import load"))
     scope: dict[str, Any] = {}
-    exec(compile(solution, "README.md", "exec"), scope)
+    exec(compile(solution.replace("<run>", row.parent.name), "README.md", "exec"), scope)
+    assert scope.pop("u").shape == (2, 1)
+    small = ["trainer.max_steps=1", "pinn.points={x: 6, y: 5}", "pinn.problem.grid={x: 9, y: 9}", "pinn.n_val=20"]
+    assert launch(["+experiment=fang2024gphm/poisson2d", *small, "track.mode=disabled"]) == 0
+    (row,) = tmp_path.rglob("poisson2d/*/row.json")
+    exec(compile("gp = " + process.replace("<run>", row.parent.name), "README.md", "exec"), scope)
     assert scope["u"].shape == (2, 1)
     np.savez("measured.npz", y=[1.0, 2.0], positions=[[0.1, 0.2], [0.5, 0.9]])
     (own,) = [words for words in runs_of_the_page() if "+experiment=baseline/observed" in words]

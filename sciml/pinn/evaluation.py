@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from sciml.data.stream import stream
 from sciml.equation.operator import Operator
 from sciml.errors import ConfigError
+from sciml.given import given
 from sciml.metric import max_error, relative_l2
 from sciml.pinn.base import Points, Problem
 from sciml.pinn.jet import Jet
@@ -29,6 +30,19 @@ ALARM = 10.0
 def grid(problem: Problem) -> Tensor:
     """The evaluation grid as points (n, d), float64, the last axis fastest."""
     return torch.cartesian_prod(*problem.axes.values()).reshape(-1, problem.in_features)
+
+
+def own_points(points: Any, problem: Problem, like: nn.Module) -> Tensor:
+    """A user's points ``(n, inputs)``, of a module's precision and on its device.
+
+    Raises:
+        ValueError: The points have another shape, or a number is not finite.
+    """
+    x, inputs = given(points, like), problem.in_features
+    if x.ndim != 2 or x.shape[1] != inputs:
+        names = ", ".join(problem.axes)
+        raise ValueError(f"points have the shape {tuple(x.shape)}, expected (n, {inputs}): {names}")
+    return x
 
 
 def check_derivatives(problem: Problem, network: nn.Module, points: Points, *, mode: str) -> None:

@@ -18,13 +18,13 @@ from torch.optim.lr_scheduler import LRScheduler
 from sciml.conflict.base import Direction, put_direction
 from sciml.data.stream import stream
 from sciml.errors import ConfigError
-from sciml.given import given, numbers
+from sciml.given import numbers
 from sciml.loop import step_with
 from sciml.optimizer.base import ObjectiveOptimizer
 from sciml.parallel import ranks
 from sciml.pinn.base import Collocation, Points, Problem, Weighting
 from sciml.pinn.compiled import CompiledStep, Mode, magnitude_of
-from sciml.pinn.evaluation import check_derivatives, errors, propagation_failure, solution_figures
+from sciml.pinn.evaluation import check_derivatives, errors, own_points, propagation_failure, solution_figures
 from sciml.pinn.jet import Jet
 from sciml.pinn.objective import PinnObjective
 from sciml.pinn.sharing import check_parts, check_points, shared_terms
@@ -131,10 +131,7 @@ class Pinn(Trained):
         Raises:
             ValueError: The points have another shape, or a number is not finite.
         """
-        x, inputs = given(points, self.network), self.problem.in_features
-        if x.ndim != 2 or x.shape[1] != inputs:
-            names = ", ".join(self.problem.axes)
-            raise ValueError(f"points have the shape {tuple(x.shape)}, expected (n, {inputs}): {names}")
+        x = own_points(points, self.problem, self.network)
         with torch.no_grad():
             return numbers(self.network(x))
 

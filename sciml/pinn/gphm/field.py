@@ -28,7 +28,8 @@ def along(maps: Sequence[Callable[[Tensor], Tensor]], tensor: Tensor) -> Tensor:
     """The tensor with its a-th axis changed by the a-th map of columns (n, m), for every axis."""
     for axis, change in enumerate(maps):
         moved = tensor.movedim(axis, 0)
-        tensor = change(moved.reshape(len(moved), -1)).reshape(-1, *moved.shape[1:]).movedim(0, axis)
+        changed = change(moved.reshape(len(moved), -1))
+        tensor = changed.reshape(len(changed), *moved.shape[1:]).movedim(0, axis)  # of no points too
     return tensor
 
 

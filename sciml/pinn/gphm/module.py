@@ -28,7 +28,8 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from sciml.data.stream import stream
 from sciml.errors import ConfigError
-from sciml.pinn.evaluation import errors, solution_figures
+from sciml.given import numbers
+from sciml.pinn.evaluation import errors, own_points, solution_figures
 from sciml.pinn.gphm.field import ConditionalMean
 from sciml.pinn.gphm.kernel import SpectralMixture
 from sciml.pinn.gphm.likelihood import Covariance, negative_log_joint, observe
@@ -39,8 +40,10 @@ from sciml.ranges import Count, NonNegative, Positive
 from sciml.trained import Trained, check_slots
 
 if TYPE_CHECKING:
+    import numpy as np
     from matplotlib.figure import Figure
 
+CHUNK = 2**14  # points of a user that are evaluated at a time
 # Held-out residual over the residual of the zero function, and missed boundary values over prescribed ones, root mean
 # squares, above which a row carries a warning.
 ALARM = 0.05
@@ -158,6 +161,21 @@ class GpHm(Trained):
                 coefficients, _ = covariance.coefficients(self.values)
         kernels = cast("list[SpectralMixture]", list(self.kernels))
         return ConditionalMean(kernels, self.observations.axes, coefficients)
+
+    def predict(self, points: Any) -> np.ndarray:
+        """The conditional mean at points of your own, on the grid or between its points; ``field()`` has derivatives.
+
+        Args:
+            points: ``(n, inputs)`` in the order and the units of the equation's inputs, such as x and y.
+
+        Returns:
+            ``(n, 1)``, float64.
+
+        Raises:
+            ValueError: The points have another shape, or a number is not finite.
+        """
+        x, solution = own_points(points, self.problem, self.kernels), self.field()
+        return numbers(torch.cat([solution(part) for part in x.split(CHUNK)]))
 
     @property
     def _jet(self) -> Jet:

@@ -6,13 +6,16 @@ from functools import partial
 from pathlib import Path
 from typing import cast
 
+import numpy as np
 import pytest
 import torch
 from lightning.pytorch import Trainer
 
 from sciml.equation.poisson1d import Poisson1d
+from sciml.equation.poisson2d import Poisson2d
 from sciml.errors import ConfigError, RunError
 from sciml.pinn.condition import Dirichlet
+from sciml.pinn.gphm import module as gphm
 from sciml.pinn.gphm.kernel import SpectralMixture
 from sciml.pinn.gphm.module import GpHm
 from sciml.pinn.problem.box import Box
@@ -145,6 +148,39 @@ def test_points_of_another_dimension_are_refused() -> None:
     module = build(n=20)
     with pytest.raises(ValueError, match=r"grid of 1 axes is asked for points \(n, 1\), not \(4, 2\)"):
         module.field()(torch.zeros(4, 2, dtype=torch.float64))
+
+
+def test_predictions_are_the_conditional_mean_on_the_grid_and_at_scattered_points(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    box = Box(equation=Poisson2d(), conditions={"boundary": Dirichlet(n=8)}, grid={"x": 5, "y": 5})
+    kernel = partial(SpectralMixture, components=3, frequency=2.0)
+    module = build(problem=box, kernel=kernel, points={"x": 7, "y": 6}, values="trained", jitter=1e-4)
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        module.values.copy_(torch.randn(7, 6, generator=generator, dtype=torch.float64))
+    # With the matrix of the whole grid, as Gaussian processes are written down.
+    grid, covariances = module.observations.points, kernels(module)
+    scattered = 2 * torch.pi * torch.rand(40, 2, generator=generator, dtype=torch.float64)
+
+    def between(x: torch.Tensor) -> torch.Tensor:
+        one, other = (k(x[:, a, None] - grid[:, a])[0] for a, k in enumerate(covariances))
+        return one * other
+
+    single = [k(axis[:, None] - axis)[0] for k, axis in zip(covariances, module.observations.axes, strict=True)]
+    whole = torch.kron(*(c + 1e-4 * torch.eye(len(c)) for c in single))
+    weights = torch.linalg.solve(whole, module.values.flatten())
+    for x in (grid, grid.flip(0), scattered, torch.cat([scattered[:5], grid])):
+        expected = (between(x) @ weights).detach().numpy()[:, None]
+        np.testing.assert_allclose(module.predict(x.numpy()), expected, atol=1e-9)
+        monkeypatch.setattr(gphm, "CHUNK", 9)
+        np.testing.assert_allclose(module.predict(x.tolist()), expected, atol=1e-9)
+        monkeypatch.undo()
+    assert module.predict(np.empty((0, 2))).shape == (0, 1)
+    with pytest.raises(ValueError, match=r"shape \(40,\), expected \(n, 2\): x, y"):
+        module.predict(scattered[:, 0])
+    with pytest.raises(ValueError, match="not finite"):
+        module.predict([[0.0, np.inf]])
 
 
 def test_figures() -> None:
