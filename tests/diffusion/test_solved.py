@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from modules import metrics
@@ -32,6 +34,6 @@ class Steep(Solver):
 @pytest.mark.parametrize(("batch_size", "rows"), [(1, [2, 2, 2]), (5, [4, 2]), (100, [6])])
 def test_solvers_may_take_gradients_in_a_test_and_see_whole_observations(batch_size: int, rows: list[int]) -> None:
     measurement, solver = Points(shape=SHAPE, sensors=2, noise_std=0.1), Steep()
-    given = {"problems": 3, "samples": 2, "batch_size": batch_size}
+    given: dict[str, Any] = {"problems": 3, "samples": 2, "batch_size": batch_size}
     metrics(Inverse(shape=SHAPE, prior=Gaussian(shape=SHAPE), measurement=measurement, solver=solver, **given))
     assert solver.calls == [(n, False) for n in rows]
