@@ -98,6 +98,7 @@ def _table(
         problems.append(f"left out: {error}".splitlines()[0])
         return None, []
     problems += [f"left out: {message}" for message in report.damaged]
+    problems += report.changed
     if everything and not any(result.values for result in report.results):
         return None, []
     used = [folder for folder in folders.values() if folder.row.exists()]

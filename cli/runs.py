@@ -97,6 +97,7 @@ def evaluate_run(text: str, checkpoint: str, trust: Sequence[str], outputs: str)
     try:
         folder = find(text, Path(outputs))
         load()
+        from sciml.datafile import changed
         from sciml.run import evaluate
 
         metrics = evaluate(folder, checkpoint, trusted(trust))
@@ -112,6 +113,8 @@ def evaluate_run(text: str, checkpoint: str, trust: Sequence[str], outputs: str)
             traceback.print_exc()
         return 1
     filed = row["metrics"] if row else {}
+    for message in changed([row] if row else []):
+        screen.note(message)
     prefix = "best/" if checkpoint == "best" else ""
     table = Table(box=None)
     for column in ("metric", checkpoint, "row", "difference"):

@@ -251,6 +251,8 @@ def _show(plan: Plan, name: str, launcher: Launcher) -> None:
     width = max(map(len, plan.axes), default=0)
     for key, values in plan.axes.items():
         print(f"  {key:{width}}  {_listed(values)}")
+    for message in plan.changed:
+        screen.note(message)
     for message in plan.damaged:
         screen.note(f"to be made again: {message}; the file is kept as row.damaged.json")
     if plan.todo:

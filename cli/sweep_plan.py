@@ -30,6 +30,7 @@ class Plan:
         live: How many are queued or running.
         twice: How many are the same run as another.
         damaged: Rows that cannot be read; their runs are among those to do.
+        changed: A line for each data file that is not what it was when a run that is found read it.
     """
 
     outputs: Path
@@ -40,6 +41,7 @@ class Plan:
     live: int = 0
     twice: int = 0
     damaged: list[str] = field(default_factory=list)
+    changed: list[str] = field(default_factory=list)
 
 
 def planned(
@@ -74,6 +76,8 @@ def plan_of(jobs: Sequence[Sequence[str]], trust: tuple[str, ...], *, force: boo
         UsageError: A job cannot be made; the message names it.
         HydraException: A job does not compose.
     """
+    from sciml.datafile import changed
+
     from .expand import axes
 
     if not jobs:
@@ -85,7 +89,7 @@ def plan_of(jobs: Sequence[Sequence[str]], trust: tuple[str, ...], *, force: boo
     plan = Plan(Path(roots.pop()), len(jobs), axes(jobs))
     different = {draft.folder.path: draft for draft in reversed(drafts)}  # of two the first stays
     plan.twice = len(drafts) - len(different)
-    waiting = []
+    waiting, found = [], []
     for draft in reversed(different.values()):
         try:
             row = draft.folder.read_row()
@@ -93,9 +97,10 @@ def plan_of(jobs: Sequence[Sequence[str]], trust: tuple[str, ...], *, force: boo
             plan.damaged.append(str(error))
             row = None
         if row is not None and not force:
-            plan.found += 1
+            found.append(row)
         else:
             waiting.append(draft)
+    plan.found, plan.changed = len(found), changed(found)
     busy = _live([draft.folder for draft in waiting], plan.outputs)
     plan.live = len(busy)
     plan.todo = [draft for draft in waiting if draft.folder.path not in busy]

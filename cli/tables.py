@@ -86,6 +86,8 @@ def make_table(
         _print(report, folders, form)
     except (UsageError, RunError) as error:
         return screen.failed(error)
+    for message in report.changed:
+        screen.note(message)
     for message in report.damaged:
         screen.error(f"left out: {message}; remove the file to run this cell again")
     if missing and any(result.values for result in report.results):

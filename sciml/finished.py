@@ -4,8 +4,8 @@ Which run is meant, ``run``: a run folder, an experiment, or a part of a path th
 differ in their seed only, the one with the seed of the run that asks. A single one of another seed is taken, as a prior
 that is trained once is meant for all seeds, and a warning says so. The text enters the identity of the run that asks. A
 folder names the config and the seed of what is meant, which is all that its weights depend on (same machine and
-versions). Where that is repeated with other code (``--force``), a run that built on it before is still found under its
-old name: repeat it with ``--force`` as well.
+versions) but for data files: a warning says which have changed since. Where that is repeated with other code
+(``--force``), a run that built on it before is still found under its old name: repeat it with ``--force`` as well.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import torch
 from lightning.pytorch import LightningModule
 from lightning.pytorch.utilities.seed import isolate_rng
 
+from sciml import datafile
 from sciml.errors import UsageError
 from sciml.folder import OUTPUTS
 from sciml.lookup import find
@@ -64,6 +65,7 @@ def finished(run: str, *, family: str, which: str = "last", other: str = "") -> 
             f"run {folder.path} has its row but not its weights ({which}.ckpt), which are not kept with the code:"
             f" make them with `{row.get('command', 'sciml train ...')} --force`"
         )
+    datafile.warn(row)
     trusted = [package for package in os.environ.get("SCIML_TRUST", "").split(",") if package]
     with isolate_rng():
         return load(folder.path, which, trusted)

@@ -20,7 +20,7 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.utilities.model_helpers import is_overridden
 from rich.console import Console
 
-from sciml import checkpoint, provenance, track
+from sciml import checkpoint, datafile, provenance, track
 from sciml.build import check_shares, module_of, trainer_of
 from sciml.checkpoint import Checkpoint
 from sciml.config import Origin, Tree, check, digest
@@ -105,8 +105,8 @@ def execute(request: Request, console: Console | None = None, stop: StopSignal |
             raise SystemExit(2) from error
         raise
     # Of processes that were started together the first says what it found: it owns the folder.
-    if spot is None and not request.force and (row := request.folder.read_row()) is not None:
-        return Outcome(row, request.folder, found=True)
+    if spot is None and (found := _found(request)):
+        return found
     with nullcontext(stop) if stop else StopSignal() as watched:
         meeting = Meeting(size, spot, watched, str(request.folder.path))
         if meeting.follows:
@@ -116,12 +116,20 @@ def execute(request: Request, console: Console | None = None, stop: StopSignal |
             return _lead(request, family, meeting, console)
 
 
+def _found(request: Request) -> Outcome | None:
+    """The row of an identical run, where there is one and the user does not want another."""
+    if request.force or (row := request.folder.read_row()) is None:
+        return None
+    datafile.warn(row)
+    return Outcome(row, request.folder, found=True)
+
+
 def _lead(request: Request, family: str, meeting: Meeting, console: Console | None) -> Outcome:
     folder = request.folder
     with folder.nothing_if_refused(), folder.lock():
         # Once more: the process that owned the folder a moment ago may have finished it.
-        if not request.force and (row := folder.read_row()) is not None:
-            return Outcome(row, folder, found=True)
+        if found := _found(request):
+            return found
         if request.force:
             folder.set_aside()
         kept = {key: value for key, value in request.tree.items() if key != "outputs"}
@@ -148,7 +156,10 @@ def _run(request: Request, family: str, meeting: Meeting, console: Console | Non
     tracker = track.Tracker(folder, tree, tree["track"], name=name, wandb_id=wandb_id)
     try:
         outputs, told = placed(Path(tree["outputs"])), heeding(stop, str(folder.path))
-        with numerics(tree["threads"], tree["deterministic"]), quiet(), outputs, told:
+        read = datafile.recording(
+            before.get("files") if state else None, lambda files: folder.update_status(files=files)
+        )
+        with numerics(tree["threads"], tree["deterministic"]), quiet(), outputs, told, read as readings:
             callbacks = [saver, *([Bar(console, f"{request.experiment} seed {seed}")] if console else [])]
             trainer = tester = trainer_of(tree, tracker, callbacks, ranks, meeting.local_rank)
             tracker.step = lambda: trainer.global_step
@@ -179,7 +190,8 @@ def _run(request: Request, family: str, meeting: Meeting, console: Console | Non
             "metrics": metrics,
             "best_step": saver.best_step if folder.best.exists() else None,
             "cost": {**cost, "parameters": sum(p.numel() for p in module.parameters())},
-            "warnings": list(_optional(module, "warnings", [])),
+            "warnings": [*_optional(module, "warnings", []), *readings.warnings],
+            **({"files": readings.files} if readings.files else {}),
             "wall_seconds": round(saver.seconds(), 3),
             "peak_memory_mb": provenance.peak_memory(),
             "device": provenance.device_name(trainer.strategy.root_device.type),

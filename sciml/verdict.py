@@ -20,6 +20,7 @@ from itertools import combinations
 from statistics import fmean, stdev
 from typing import Any
 
+from sciml.datafile import changed
 from sciml.errors import UsageError
 from sciml.folder import Row, RunFolder
 from sciml.grid import PAPER, Budget, Cell, Column, Table, harmless
@@ -93,6 +94,7 @@ class Report:
         extra: The user's overrides.
         results: One per cell, row by row.
         damaged: A message for each row file that was left out.
+        changed: A message for each data file that is not what it was when a run read it.
     """
 
     table: Table
@@ -101,6 +103,7 @@ class Report:
     extra: tuple[str, ...]
     results: tuple[Result, ...]
     damaged: tuple[str, ...]
+    changed: tuple[str, ...] = ()
 
     @property
     def comparable(self) -> bool:
@@ -159,7 +162,7 @@ def collect(
     Raises:
         UsageError: A row does not have the metric that the table asks for, or a method's lacks a cost.
     """
-    results, damaged = [], []
+    results, damaged, rows = [], [], []
     for cell in cells:
         seeds, values, seconds, code = [], [], [], set()
         costs: list[list[Any]] = [[] for _ in table.cost]
@@ -171,6 +174,7 @@ def collect(
                 damaged.append(str(error))
                 continue
             if row is not None:
+                rows.append(row)
                 seeds.append(seed)
                 values.append(value(table, cell, row))
                 seconds.append(row.get("wall_seconds"))
@@ -190,7 +194,9 @@ def collect(
                 code=frozenset(code),
             )
         )
-    return Report(table, citation, budget, tuple(extra), tuple(results), tuple(dict.fromkeys(damaged)))
+    return Report(
+        table, citation, budget, tuple(extra), tuple(results), tuple(dict.fromkeys(damaged)), tuple(changed(rows))
+    )
 
 
 def _mean(found: Iterable[Any]) -> float | None:

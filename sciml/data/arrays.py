@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from sciml.data.hdf5 import opened
+from sciml.datafile import reading
 from sciml.errors import ConfigError, UsageError
 
 _NUMBERS = "fiub"
@@ -50,6 +51,7 @@ def npy(file: Path) -> np.ndarray:
     """
     if not file.is_file():
         raise UsageError(f"there is no file {file}")
+    reading(file)
     try:
         array = np.load(file, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
@@ -90,6 +92,7 @@ def _member(folder: Path, name: str, there: Iterable[str]) -> Path:
 def _of_archive(path: Path, names: Iterable[str]) -> dict[str, Any]:
     if not path.is_file():
         raise UsageError(f"there is no file {path}")
+    reading(path)
     try:
         with path.open("rb") as stream:  # NumPy leaves it open if there is no archive in it
             archive = np.load(stream, allow_pickle=False)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sciml.datafile import reading
 from sciml.errors import UsageError
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ def opened(path: str | Path) -> h5py.File:
 
     if not Path(path).is_file():
         raise UsageError(f"there is no file {path}")
+    reading(path)
     try:
         return h5py.File(path, "r")
     except OSError as error:

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from sciml.data.hdf5 import opened
+from sciml.datafile import reading
 from sciml.errors import UsageError
 
 GIB = 2**30
@@ -124,6 +125,7 @@ def _by_scipy(path: Path, names: Sequence[str], largest: float | None) -> dict[s
     loadmat, _, refusals = _scipy(path)
     if largest is not None:
         _refuse_large(path, {name: shape for name, shape, _ in _listed(path) if name in names}, largest)
+    reading(path)
     try:
         found = loadmat(path, variable_names=list(names))
     except refusals as error:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from sciml.config import NEUTRAL
+from sciml.datafile import described
 from sciml.errors import UsageError
 from sciml.folder import RunFolder
 from sciml.grid import Table
@@ -170,6 +171,7 @@ def run_data(folder: RunFolder, name: str, problems: list[str]) -> dict[str, Any
         "choices": stored["choices"],
         "tree": {key: value for key, value in tree.items() if key not in NEUTRAL},
         "provenance": {key.replace("_", " "): row[key] for key in _PROVENANCE if row.get(key) is not None}
+        | {f"data {path}": text for path, text in described(row).items()}
         | dict(row.get("versions", {})),
         "config": _yaml(tree),
         "curves": _curves(folder, problems),

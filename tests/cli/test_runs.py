@@ -13,6 +13,8 @@ import pytest
 import yaml
 from helpers import USER, run
 
+from sciml.datafile import record_of
+
 TOY = ("--config-dir", f"{USER}/conf", "--trust", "toy_package", "+experiment=mine/toy", "trainer.max_steps=10")
 
 
@@ -55,6 +57,17 @@ def test_eval(run_command: Callable[..., Any], folder: Path) -> None:
     ended = run_command("eval", folder.name)
     assert ended.code == 0
     assert ended.out.splitlines()[1].split() == ["rel_l2", f"{metrics['rel_l2']:.4g}"]
+
+
+def test_eval_names_a_data_file_that_has_changed(run_command: Callable[..., Any], folder: Path, tmp_path: Path) -> None:
+    data, row = tmp_path / "mine.npz", json.loads((folder / "row.json").read_text())
+    data.write_bytes(b"one")
+    (folder / "row.json").write_text(json.dumps(row | {"files": {str(data): record_of(data)}}))
+    assert run_command("eval", folder.name).err == ""
+    data.write_bytes(b"another")
+    ended = run_command("eval", folder.name)
+    assert ended.code == 0
+    assert f"{data} has changed since mine/toy/{folder.name} read it" in ended.err
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ from fake_slurm import FakeSlurm
 from helpers import USER, child, wait, wait_for_step
 
 from sciml.cli import job, status
+from sciml.datafile import record_of
 from sciml.folder import RunFolder
 from sciml.launcher import local
 from sciml.scheduler import JobState
@@ -160,6 +161,22 @@ def test_what_is_there_is_left_out(
     ended = sweep("seed=0,1,2,3,4", "--launcher", "slurm", "--dry-run")
     assert ended.out.splitlines()[0] == "5 runs of mine/toy: 4 queued or running, 1 to do"
     assert "SLURM does not answer" in ended.err
+
+
+def test_a_data_file_that_has_changed_since_a_run_that_is_found(
+    sweep: Callable[..., Any], outputs: Path, tmp_path: Path
+) -> None:
+    data = tmp_path / "mine.npz"
+    data.write_bytes(b"one")
+    assert sweep("seed=0,1", "--launcher", "local").code == 0
+    for path in outputs.rglob("row.json"):
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"files": {str(data): record_of(data)}}))
+    assert "has changed" not in sweep("seed=0,1,2", "--dry-run").err
+    data.write_bytes(b"another")
+    ended = sweep("seed=0,1,2", "--dry-run")
+    assert ended.out.splitlines()[0] == "3 runs of mine/toy: 2 found, 1 to do"
+    assert f"{data} has changed since 2 finished runs read it" in ended.err
+    assert "has changed" not in sweep("seed=0,1,2", "--dry-run", "--force").err
 
 
 def test_force(sweep: Callable[..., Any], slurm: FakeSlurm, outputs: Path) -> None:

@@ -26,6 +26,7 @@ from sciml.cli import watch
 from sciml.cli.plan import planned
 from sciml.cli.tables import find_table, make_table
 from sciml.config import digest
+from sciml.datafile import record_of
 from sciml.folder import RunFolder
 from sciml.launcher import local
 
@@ -298,6 +299,20 @@ def test_a_damaged_row_is_named_left_out_and_not_run_again(table, stub, capsys, 
         out, err = capsys.readouterr()
         assert f"error: left out: {fast.row} is damaged" in err
         assert json.loads(out)[1]["values"] == [0.25]
+    assert len(started(stub)) == 6
+
+
+def test_a_data_file_that_has_changed_since_is_named(table, stub, capsys, tmp_path):
+    data = tmp_path / "mine.npz"
+    data.write_bytes(b"one")
+    table()
+    (path, *_) = sorted((tmp_path / "out").rglob("row.json"))
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"files": {str(data): record_of(data)}}))
+    capsys.readouterr()
+    for text, said in ((b"one", False), (b"another", True)):
+        data.write_bytes(text)
+        assert table() == 0
+        assert (f"{data} has changed since baseline/heat/{path.parent.name} read it" in capsys.readouterr().err) is said
     assert len(started(stub)) == 6
 
 

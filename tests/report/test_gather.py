@@ -34,6 +34,22 @@ def test_a_run_brings_its_numbers_its_curves_and_its_figures(tmp_path: Path) -> 
     assert not problems
 
 
+def test_a_run_brings_the_files_that_it_has_read(tmp_path: Path) -> None:
+    folder = write_run(tmp_path)
+    row = folder.read_row()
+    assert row is not None
+    files = {
+        "a.npz": {"size": 7, "modified": 1.5, "sha256": "ab"},
+        "b.h5": {"size": 9, "sha256_of_pieces": "cd"},
+        "c": "?",
+    }
+    folder.write_row({**row, "files": files})
+    run = gather.run_data(folder, "x", [])
+    assert run is not None
+    found = {name: text for name, text in run["provenance"].items() if name.startswith("data ")}
+    assert found == {"data a.npz": "7 bytes, sha256 ab", "data b.h5": "9 bytes, sha256 of pieces cd"}
+
+
 def test_a_long_curve_is_thinned_and_keeps_its_ends(tmp_path: Path) -> None:
     run = gather.run_data(write_run(tmp_path, steps=2000), "x", [])
     assert run is not None

@@ -34,6 +34,7 @@ from typing import Any, ClassVar, Literal, final
 import torch
 from torch import Generator, Tensor
 
+from sciml.datafile import reading
 from sciml.diffusion.base import Dataset, Posterior, Prior, Sampler
 from sciml.diffusion.fields import Fields
 from sciml.errors import ConfigError, UsageError
@@ -164,6 +165,7 @@ def _loaded(folder: Path) -> tuple[Any, list[float], str]:
         raise UsageError(f"{unet / 'config.json'}: a {config.get('_class_name')}, expected a UNet2DModel")
     if not (unet / _WEIGHTS).is_file():
         raise UsageError(f"there is no file {unet / _WEIGHTS}")
+    reading(unet / _WEIGHTS)
     prediction = schedule.get("prediction_type", "epsilon")
     if "beta_schedule" not in schedule or prediction not in _PREDICTIONS:
         raise UsageError(
@@ -178,6 +180,7 @@ def _loaded(folder: Path) -> tuple[Any, list[float], str]:
 def _json(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise UsageError(f"there is no file {path}: expected a model of diffusers")
+    reading(path)
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:

@@ -23,6 +23,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from sciml.datafile import reading
 from sciml.errors import UsageError
 from sciml.operator.source.array import View
 from sciml.operator.source.base import Recording, Source
@@ -44,6 +45,8 @@ class NeuralOperator(Source):
 
     def read(self) -> Recording:
         path = (_packaged() if self.folder is None else Path(self.folder)) / self.file
+        if self.folder is not None:  # what a package carries is not the user's
+            reading(path)
         arrays = _load(path)
         for name in ("x", "y"):
             if name not in arrays:

@@ -15,6 +15,7 @@ from refusals import accepted
 from torch import Generator, Tensor
 
 from sciml.data.stream import normal, stream
+from sciml.datafile import recording
 from sciml.diffusion.base import Dataset
 from sciml.diffusion.levels import Karras
 from sciml.diffusion.prior.diffusers import Diffusers, hidden, library
@@ -62,6 +63,14 @@ def prior_of(path: str, **parameters: Any) -> Diffusers:
 
 def drawn(*shape: int, seed: int = 0) -> Tensor:
     return torch.randn(shape, dtype=torch.float64, generator=Generator().manual_seed(seed))
+
+
+def test_a_run_records_the_files_of_the_model(network: Any, tmp_path: Path) -> None:
+    path, _ = saved(network, tmp_path)
+    with recording(None, lambda files: None) as readings:
+        prior_of(path)
+    names = ("config.json", "scheduler_config.json", "diffusion_pytorch_model.safetensors")
+    assert list(readings.files) == [str(tmp_path / name) for name in names]
 
 
 @pytest.mark.parametrize("timesteps", ["continuous", "nearest"])
