@@ -22,7 +22,8 @@ from sciml.average import Average
 from sciml.data.dihedral import dihedral
 from sciml.data.draws import Draws
 from sciml.data.stream import normal, stream
-from sciml.diffusion.base import Dataset, Denoised, Sampler
+from sciml.diffusion.base import Dataset, Sampler
+from sciml.diffusion.denoised import Denoised
 from sciml.diffusion.gaussian_fit import GaussianFit
 from sciml.diffusion.preconditioner.base import Preconditioner
 from sciml.errors import ConfigError

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from torch import Generator, Tensor
 
-from sciml.diffusion.base import Denoised, Guidance, Measurement, Prior, Sampler, Solver
+from sciml.diffusion.base import Guidance, Measurement, Prior, Sampler, Solver
+from sciml.diffusion.denoised import Denoised
 
 
 class Guided(Solver):

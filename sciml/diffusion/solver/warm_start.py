@@ -22,8 +22,9 @@ from typing import final
 import torch
 from torch import Generator, Tensor
 
-from sciml.diffusion.base import Denoised, Measurement, Prior
+from sciml.diffusion.base import Measurement, Prior
 from sciml.diffusion.conditioning import GaussianPosterior
+from sciml.diffusion.denoised import Denoised
 from sciml.diffusion.linear import linear
 from sciml.diffusion.solver.guided import Guided
 from sciml.errors import RunError
