@@ -8,6 +8,7 @@ weighted loss, the interior points of the next step from the same residuals, the
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 import torch
@@ -222,7 +223,7 @@ class Pinn(Trained):
         if compiled is None or isinstance(rule, Direction) or not compiled.ready(self.points):
             for p in self.network.parameters():
                 p.grad = None
-            with torch.enable_grad():
+            with torch.enable_grad(), self._fusing():
                 terms, magnitude = self.terms()
                 loss = self.weigh(terms)
                 loss.backward()
@@ -233,6 +234,9 @@ class Pinn(Trained):
         for p, g in zip(self.network.parameters(), gradients, strict=True):
             p.grad = g
         return (stack * values).sum(), dict(zip(self.conditions, values.unbind(), strict=True)), magnitude
+
+    def _fusing(self) -> AbstractContextManager[object]:
+        return nullcontext() if self._compiled is None else self._compiled.fusing(self.points)
 
     def _step_with_gradient(self, optimizer: Any) -> tuple[Tensor, Terms]:
         self._adapt()
@@ -255,7 +259,8 @@ class Pinn(Trained):
 
     def _step_along_direction(self, optimizer: Any) -> tuple[Tensor, Terms]:
         rule = cast("Direction", self.weighting)
-        terms, magnitude = self.terms()  # all are logged; only the backward passes are those of the rule
+        with self._fusing():
+            terms, magnitude = self.terms()  # all are logged; only the backward passes are those of the rule
         self.backward_passes += put_direction(rule, terms, list(self.network.parameters()), step=self.steps)
         self._move(magnitude)
         optimizer.step()
@@ -305,14 +310,15 @@ class Pinn(Trained):
         torch.set_float32_matmul_precision("highest")
         plain = isinstance(self.weighting, Weighting) and not self.weighting.pointwise
         gated = type(self.collocation).gate is not Collocation.gate
-        # Points that grow in number would be another function each time.
-        if plain and ranks().size == 1 and not gated and not self.collocation.grows:
+        if ranks().size == 1:
             self._compiled = CompiledStep(
                 self.problem.residuals,
                 self.jet,
                 interior=self.problem.interior,
                 mode=self.compile_mode,
                 steps=max(self.trainer.max_steps, 0),
+                # Points that grow in number would be another function each time.
+                whole=plain and not gated and not self.collocation.grows,
             )
         self._objective = PinnObjective(self)
         self._objective.version = self._version

@@ -19,7 +19,7 @@ from sciml.pinn.module import Pinn
 from sciml.pinn.problem.box import Box
 from sciml.pinn.weighting.fixed import Fixed as Weights
 
-CHUNK = 10
+CHUNK = 100  # the default of log_every
 FIRST, SECOND = partials(2)
 
 

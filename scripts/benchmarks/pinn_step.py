@@ -31,7 +31,7 @@ CASES = [
 ]
 OWN = ("compiled", "eager")
 PEERS = ("nested", "deepxde", "pina")
-STEPS = 20  # a turn, a multiple of the chunk of this project's own loop
+STEPS = 100  # a turn, a multiple of the chunk of this project's own loop
 
 
 class Contender:

@@ -9,6 +9,7 @@ import torch
 from pinn_problems import convection
 from torch import Tensor, nn
 
+from sciml.kernel.stack import Fusing
 from sciml.network.mlp import MLP
 from sciml.pinn.compiled import CompiledStep, Mode, magnitude_of
 from sciml.pinn.jet import Jet
@@ -46,12 +47,41 @@ def test_it_equals_the_step_that_is_not_compiled() -> None:
                 p += 0.1
 
 
+@pytest.mark.parametrize("activation", ["tanh", "silu"], ids=["a stack", "layers"])
+def test_steps_that_cannot_be_compiled_as_a_whole_fuse_their_layers(activation: str) -> None:
+    network = MLP(2, 1, width=5, depth=1, activation=activation).double()
+
+    def loss(step: CompiledStep) -> Tensor:
+        return torch.stack([r.square().mean() for r in PROBLEM.residuals(step._jet, POINTS).values()]).sum()
+
+    for mode, steps, fuses in (
+        ("always", 1, True),
+        ("never", 10**12, False),
+        ("auto", 10**12, True),
+        ("auto", 9, False),
+    ):
+        step = step_of(mode, steps=steps, network=network)  # type: ignore[arg-type]
+        step._whole = False
+        assert not step.ready(POINTS)
+        with step.fusing(POINTS) as session:
+            assert step._jet.evaluations == 0, "deciding is no evaluation"
+            fused = loss(step)
+        stacks = session.stacks if isinstance(session, Fusing) else ()
+        assert bool(stacks) == (fuses and activation == "tanh"), (mode, steps)
+        parameters = list(network.parameters())
+        expected = torch.autograd.grad(loss(step), parameters)
+        for keep in (True, False):  # rules that combine gradients take several
+            found = torch.autograd.grad(fused, parameters, retain_graph=keep)
+            for mine, theirs in zip(found, expected, strict=True):
+                torch.testing.assert_close(mine, theirs, rtol=1e-12, atol=1e-14)
+
+
 class Fake(CompiledStep):
     """Notes what would be compiled."""
 
     asked = 0
 
-    def _compile(self, points: dict[str, Tensor], saved: float) -> None:
+    def _compile(self, points: dict[str, Tensor], seconds: float, saved: float) -> None:
         self.asked += 1
 
 
@@ -92,6 +122,6 @@ def test_without_a_compiler_the_run_goes_on(monkeypatch: pytest.MonkeyPatch, cap
         assert not step.ready(POINTS)
         assert not step.ready(POINTS)
     assert [record.message for record in caplog.records] == [
-        "compiling the training step: some 30 s",
+        "compiling the training step: some 7 s",
         "the training step is not compiled, and takes longer: no C++ compiler",
     ]

@@ -1,0 +1,175 @@
+"""A stack's program, compiled for this processor and called through its C interface.
+
+Compiling takes about a second, so nothing is kept on the disk: the shared object is made in a folder of its own, which
+is gone once it is loaded.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import platform
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from sciml.kernel.source import Stack
+
+ALIGNMENT = 64
+_GROUPS = ("inputs", "weights", "biases", "cotangents", "outputs")
+_SECONDS = 120.0
+
+
+class NotCompiled(RuntimeError):
+    """There is no compiler, or it refuses the program; says which in one line."""
+
+
+def compiler() -> str | None:
+    """The C++ compiler: what CXX names, or the first of g++, clang++ and c++ that there is."""
+    names = (os.environ.get("CXX", ""), "g++", "clang++", "c++")
+    return next((path for name in names if name and (path := shutil.which(name))), None)
+
+
+class Program:
+    """The compiled program of a stack.
+
+    Args:
+        stack: What it is made for.
+
+    Raises:
+        NotCompiled: See there.
+    """
+
+    def __init__(self, stack: Stack) -> None:
+        self.stack = stack
+        self.dtype: torch.dtype = getattr(torch, stack.dtype)
+        self.channels = 1 + len(stack.rules)
+        self._library = _load(stack.source())
+        for name in ("kept", "argument_bytes"):
+            getattr(self._library, name).restype = ctypes.c_long
+        self._tile, self._kept = int(self._library.tile()), int(self._library.kept())
+        self._Arguments = _arguments(self.channels, len(stack.widths) - 1)
+        assert ctypes.sizeof(self._Arguments) == self._library.argument_bytes()
+
+    @property
+    def parameters(self) -> int:
+        """Weights and biases, in numbers."""
+        return sum(n * m + m for n, m in zip(self.stack.widths, self.stack.widths[1:], strict=False))
+
+    def kept(self, points: int) -> int:
+        """How many numbers the forward pass leaves for the backward pass."""
+        return -(-points // self._tile) * self._kept
+
+    def forward(self, inputs: Sequence[Tensor], weights: Sequence[Tensor], biases: Sequence[Tensor]) -> list[Tensor]:
+        """Value and channels of the outputs.
+
+        Args:
+            inputs: Value (n, inputs), then the channels, each (n, inputs) or one row (1, inputs) for all points.
+            weights: By layer, (to, from).
+            biases: By layer, (to,).
+
+        Returns:
+            What :meth:`backward` needs, a flat tensor; then value and channels (n, outputs).
+        """
+        points = inputs[0].shape[0]
+        kept = inputs[0].new_empty(self.kept(points))
+        outputs = [inputs[0].new_empty(points, self.stack.widths[-1]) for _ in range(self.channels)]
+        self._call("run_forward", inputs, weights, biases=biases, outputs=outputs, kept=kept)
+        return [kept, *outputs]
+
+    def backward(
+        self, inputs: Sequence[Tensor], weights: Sequence[Tensor], kept: Tensor, cotangents: Sequence[Tensor]
+    ) -> Tensor:
+        """The gradient.
+
+        Args:
+            inputs: As in :meth:`forward`.
+            weights: As in :meth:`forward`.
+            kept: What it returned first.
+            cotangents: Of value and channels (n, outputs).
+
+        Returns:
+            A flat tensor: weights and biases of the first layer, of the second, and so on.
+        """
+        gradient = kept.new_empty(self.parameters)
+        self._call("run_backward", inputs, weights, cotangents=cotangents, kept=kept, gradients=gradient)
+        return gradient
+
+    def _call(
+        self,
+        function: str,
+        inputs: Sequence[Tensor],
+        weights: Sequence[Tensor],
+        *,
+        kept: Tensor,
+        biases: Sequence[Tensor] = (),
+        outputs: Sequence[Tensor] = (),
+        cotangents: Sequence[Tensor] = (),
+        gradients: Tensor | None = None,
+    ) -> None:
+        # Contiguous copies live in these lists until the call is over.
+        read = [[a.contiguous() for a in group] for group in (inputs, weights, biases, cotangents)]
+        if kept.data_ptr() % ALIGNMENT:
+            raise ValueError("the memory between the passes is not aligned")
+        arguments = self._Arguments()
+        arguments.points = points = inputs[0].shape[0]
+        for i, a in enumerate(read[0]):
+            arguments.strides[i] = 0 if a.shape[0] == 1 < points else a.shape[1]
+        for name, group in zip(_GROUPS, (*read, outputs), strict=True):
+            row = getattr(arguments, name)
+            for i, a in enumerate(group):
+                row[i] = a.data_ptr()
+        arguments.kept, arguments.gradients = kept.data_ptr(), 0 if gradients is None else gradients.data_ptr()
+        if getattr(self._library, function)(ctypes.byref(arguments), torch.get_num_threads()):
+            raise MemoryError("no memory for a tile of points")
+
+
+def _arguments(channels: int, layers: int) -> type[ctypes.Structure]:
+    """``Arguments`` of stack.cpp."""
+    pointer = ctypes.c_void_p
+    fields = [
+        ("points", ctypes.c_long),
+        ("inputs", pointer * channels),
+        ("strides", ctypes.c_long * channels),
+        ("weights", pointer * layers),
+        ("biases", pointer * layers),
+        ("outputs", pointer * channels),
+        ("cotangents", pointer * channels),
+        ("kept", pointer),
+        ("gradients", pointer),
+    ]
+    return type("Arguments", (ctypes.Structure,), {"_fields_": fields})
+
+
+def _load(source: str) -> ctypes.CDLL:
+    found = compiler()
+    if found is None:
+        raise NotCompiled("there is no C++ compiler")
+    native = "-mcpu=native" if platform.machine() in ("aarch64", "arm64") else "-march=native"
+    # No flag here changes what NaN and infinity mean: a run that diverges must be seen to.
+    flags = ["-O3", native, "-std=c++17", "-shared", "-fPIC", "-ffp-contract=fast", "-fno-math-errno", "-fopenmp"]
+    with tempfile.TemporaryDirectory(prefix="sciml-") as folder:
+        text, shared = Path(folder, "stack.cpp"), Path(folder, "stack.so")
+        text.write_text(source, encoding="utf-8")
+        try:
+            done = subprocess.run(
+                [found, *flags, str(text), "-o", str(shared)],
+                capture_output=True,
+                text=True,
+                timeout=_SECONDS,
+                env={**os.environ, "LC_ALL": "C"},
+            )
+        except (OSError, subprocess.TimeoutExpired) as error:
+            raise NotCompiled(f"{found}: {error}") from error
+        if done.returncode:
+            lines = [line for line in done.stderr.splitlines() if "error" in line] or [f"ended with {done.returncode}"]
+            raise NotCompiled(f"{found}: {lines[0]}")
+        try:
+            return ctypes.CDLL(str(shared))
+        except OSError as error:
+            raise NotCompiled(str(error)) from error
