@@ -46,6 +46,10 @@ class Objective(ABC):
     def terms(self) -> Terms:
         """The weighted loss terms, scalars, differentiable; their sum is the loss."""
 
+    def terms_once(self) -> Terms:
+        """The same for who differentiates them once at most, which may be faster."""
+        return self.terms()
+
     def residuals(self) -> Terms:
         """What the loss is the sum of squares of, by condition, differentiable: each (n,) or (n, components).
 
@@ -61,14 +65,14 @@ class Objective(ABC):
         for p in self.parameters:
             p.grad = None
         with torch.enable_grad():
-            loss = _total(self.terms())
+            loss = _total(self.terms_once())
             loss.backward()
         return loss.detach()
 
     def value(self) -> Tensor:
         """The loss as a detached scalar; ``.grad`` is left alone."""
         with torch.no_grad():
-            return _total(self.terms())
+            return _total(self.terms_once())
 
     def residual(self) -> Tensor:
         """All residuals as one vector (n,), differentiable: ``loss = residual.square().sum()``."""

@@ -59,7 +59,7 @@ class MultiAdam(FlatOptimizer):
 
     def step(self, objective: Objective) -> Tensor:
         with torch.enable_grad():
-            terms = objective.terms()
+            terms = objective.terms_once()
             grouped = [total(terms, group) for group in partition([*terms], self.groups, key="optimizer.groups")]
             # One row a group, from one forward pass.
             rows = [self._gradient(loss, keep=i + 1 < len(grouped)) for i, loss in enumerate(grouped)]

@@ -5,6 +5,11 @@ reason, and goes on from what is left to try: after a failed line search from th
 cleared memory; if that fails too, or the gradient vanishes, it stays where it is until the function changes, and
 takes no more evaluations.
 
+Least squares losses span many orders of magnitude, and the Wolfe conditions are about differences: what is minimised
+may be a function φ of the loss with the same minima, φ(f) = √f or log f, with the gradient φ'(f) ∇f (Urbán, Stefanou
+and Pons, "Unveiling the optimization process of physics informed neural networks", Journal of Computational Physics 523
+(2025), section 3.2).
+
 The loss and the gradient at the accepted point are those of the next step: while ``objective.version`` and the
 parameters stay as they are, nothing is evaluated twice.
 """
@@ -14,7 +19,7 @@ from __future__ import annotations
 import math
 from abc import abstractmethod
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -33,6 +38,7 @@ class QuasiNewton(FlatOptimizer):
         lr: First trial step; shorter where H is still the identity.
         tolerance_grad: The gradient counts as zero where none of its entries is larger.
         max_evaluations: Of a line search, each a loss and its gradient.
+        minimise: ``loss``, or its ``root`` or ``log``.
 
     Raises:
         ValueError: See :class:`FlatOptimizer`.
@@ -45,9 +51,11 @@ class QuasiNewton(FlatOptimizer):
         lr: Positive = 1.0,
         tolerance_grad: NonNegative = 0.0,
         max_evaluations: Count = 25,
+        minimise: Literal["loss", "root", "log"] = "loss",
     ) -> None:
         super().__init__(params, lr=lr)
         self.tolerance_grad, self.max_evaluations = tolerance_grad, max_evaluations
+        self.minimise = minimise
 
     @abstractmethod
     def direction(self, gradient: Tensor) -> Tensor:
@@ -88,7 +96,7 @@ class QuasiNewton(FlatOptimizer):
             d = self.direction(start.gradient)
             slope = float(d @ start.gradient)
             if not slope < 0 and not self.blank():
-                self.say("ascent", "-H g does not descend (loss %.3g); restarting along -g", start.value)
+                self.say("ascent", "-H g does not descend (loss %.3g); restarting along -g", float(start.loss))
                 self.forget()
                 continue
             trial = self._search(objective, start, x, d, slope)
@@ -98,7 +106,10 @@ class QuasiNewton(FlatOptimizer):
             if self.blank():
                 return self._stay(start, "no decrease", "no step along -g lowers the loss any further")
             self.say(
-                "line search", "the line search failed (loss %.3g, slope %.3g); restarting along -g", start.value, slope
+                "line search",
+                "the line search failed (loss %.3g, slope %.3g); restarting along -g",
+                float(start.loss),
+                slope,
             )
             self.forget()
         self._accept(start, trial, x, d)
@@ -112,11 +123,26 @@ class QuasiNewton(FlatOptimizer):
             memory["loss"], memory["gradient"] = self._evaluated(objective)
             memory["version"], memory["x"], memory["stuck"] = objective.version, x, False
         loss = memory["loss"]
-        return Trial(0.0, float(loss), 0.0, loss, memory["gradient"]), x
+        return Trial(0.0, self._value(loss), 0.0, loss, memory["gradient"]), x
 
     def _evaluated(self, objective: Objective) -> tuple[Tensor, Tensor]:
+        """The loss, and the gradient of what is minimised."""
         self.memory["evaluations"] = self.evaluations + 1
-        return self.evaluate(objective)
+        loss, gradient = self.evaluate(objective)
+        if self.minimise == "root":
+            gradient = gradient / (2 * loss.sqrt())
+        elif self.minimise == "log":
+            gradient = gradient / loss
+        return loss, gradient
+
+    def _value(self, loss: Tensor) -> float:
+        """What is minimised; no number for a loss without root or logarithm, such as one that is zero."""
+        value = float(loss)
+        if self.minimise == "loss":
+            return value
+        if not value > 0:
+            return math.nan
+        return math.sqrt(value) if self.minimise == "root" else math.log(value)
 
     def _search(self, objective: Objective, start: Trial, x: Tensor, d: Tensor, slope: float) -> Trial | None:
         longest = float(d.abs().max())
@@ -126,7 +152,7 @@ class QuasiNewton(FlatOptimizer):
         def phi(t: float) -> Trial:
             self.assign(torch.add(x, d, alpha=t))
             loss, gradient = self._evaluated(objective)
-            return Trial(t, float(loss), float(gradient @ d), loss, gradient)
+            return Trial(t, self._value(loss), float(gradient @ d), loss, gradient)
 
         first = self.lr * (min(1.0, 1.0 / float(start.gradient.abs().sum())) if self.blank() else 1.0)
         start = Trial(0.0, start.value, slope, start.loss, start.gradient)
@@ -146,5 +172,5 @@ class QuasiNewton(FlatOptimizer):
 
     def _stay(self, start: Trial, reason: str, message: str) -> Tensor:
         self.memory["stuck"] = True
-        self.say(reason, f"{message} (loss %.3g, gradient %.3g)", start.value, float(start.gradient.norm()))
+        self.say(reason, f"{message} (loss %.3g, gradient %.3g)", float(start.loss), float(start.gradient.norm()))
         return start.loss

@@ -223,7 +223,7 @@ class Pinn(Trained):
         if compiled is None or isinstance(rule, Direction) or not compiled.ready(self.points):
             for p in self.network.parameters():
                 p.grad = None
-            with torch.enable_grad(), self._fusing():
+            with torch.enable_grad(), self.fusing():
                 terms, magnitude = self.terms()
                 loss = self.weigh(terms)
                 loss.backward()
@@ -235,7 +235,8 @@ class Pinn(Trained):
             p.grad = g
         return (stack * values).sum(), dict(zip(self.conditions, values.unbind(), strict=True)), magnitude
 
-    def _fusing(self) -> AbstractContextManager[object]:
+    def fusing(self) -> AbstractContextManager[object]:
+        """A block in which the loss may be computed in a way that can be differentiated once only."""
         return nullcontext() if self._compiled is None else self._compiled.fusing(self.points)
 
     def _step_with_gradient(self, optimizer: Any) -> tuple[Tensor, Terms]:
@@ -259,7 +260,7 @@ class Pinn(Trained):
 
     def _step_along_direction(self, optimizer: Any) -> tuple[Tensor, Terms]:
         rule = cast("Direction", self.weighting)
-        with self._fusing():
+        with self.fusing():
             terms, magnitude = self.terms()  # all are logged; only the backward passes are those of the rule
         self.backward_passes += put_direction(rule, terms, list(self.network.parameters()), step=self.steps)
         self._move(magnitude)

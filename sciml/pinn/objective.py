@@ -40,6 +40,10 @@ class PinnObjective(Objective):
         weights = self._weights()
         return {name: weights.get(name, 1.0) * term for name, term in terms.items()}
 
+    def terms_once(self) -> dict[str, Tensor]:
+        with self._module.fusing():
+            return self.terms()
+
     def residuals(self) -> dict[str, Tensor]:
         # Not compiled: the Jacobian's rows take the evaluation apart layer by layer.
         module, weights = self._module, self._weights()

@@ -295,6 +295,30 @@ def test_an_infinite_value_on_the_line_is_avoided() -> None:
     assert float(p.detach()) == pytest.approx(3, abs=1e-6)
 
 
+@pytest.mark.parametrize("kind", [BFGS, SSBroyden])
+@pytest.mark.parametrize("name", ["root", "log"])
+def test_a_function_of_the_loss_is_minimised_as_a_loss_of_its_own(kind: type[QuasiNewton], name: str) -> None:
+    function = {"root": torch.sqrt, "log": torch.log}[name]
+    (own, loss), (theirs, plain) = rosenbrock(), rosenbrock()
+    wrapped = FunctionObjective(theirs, terms=lambda: {"loss": function(torch.stack([*plain.terms().values()]).sum())})
+    mine, reference = kind(own, minimise=name), kind(theirs)  # type: ignore[call-arg]
+    for _ in range(12):
+        before = mine.step(loss)
+        torch.testing.assert_close(reference.step(wrapped), function(before), rtol=1e-9, atol=1e-12)
+        torch.testing.assert_close(own[0], theirs[0], rtol=1e-9, atol=1e-12)
+    for _ in range(60):
+        mine.step(loss)
+    assert float(loss.value()) < 1e-6
+
+
+@pytest.mark.parametrize("name", ["root", "log"])
+def test_a_loss_of_zero_is_the_end(name: str) -> None:
+    x = nn.Parameter(torch.zeros(2, dtype=torch.float64))
+    optimizer = BFGS([x], minimise=name)  # type: ignore[arg-type]
+    assert float(optimizer.step(FunctionObjective([x], terms=lambda: {"loss": x.square().sum()}))) == 0
+    assert torch.equal(x, torch.zeros(2, dtype=torch.float64))
+
+
 def test_a_loss_that_is_not_finite_is_handed_back() -> None:
     p = nn.Parameter(torch.tensor([-1.0]))
     objective = FunctionObjective([p], terms=lambda: {"log": p.log().sum()})

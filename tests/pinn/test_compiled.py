@@ -6,6 +6,7 @@ import logging
 
 import pytest
 import torch
+from modules import build, trainer
 from pinn_problems import convection
 from torch import Tensor, nn
 
@@ -74,6 +75,42 @@ def test_steps_that_cannot_be_compiled_as_a_whole_fuse_their_layers(activation: 
             found = torch.autograd.grad(fused, parameters, retain_graph=keep)
             for mine, theirs in zip(found, expected, strict=True):
                 torch.testing.assert_close(mine, theirs, rtol=1e-12, atol=1e-14)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        (),
+        ("pinn/weighting=ntk",),
+        ("pinn/weighting=causal",),
+        ("pinn/weighting=config", "~pinn.weighting.weights"),
+        ("pinn/collocation=causal_r3",),
+        ("pinn/collocation=rar_d",),
+        ("optimizer=multiadam",),
+        ("optimizer=lbfgs",),
+        ("optimizer=nncg",),
+        ("optimizer=levenberg_marquardt",),
+    ],
+    ids=lambda overrides: " ".join(overrides) or "default",
+)
+def test_a_run_is_the_same_however_its_steps_are_computed(overrides: tuple[str, ...]) -> None:
+    runs = []
+    for mode in ("never", "always"):
+        module = build(
+            "+experiment=daw2023r3/convection",
+            "network.width=6",
+            "network.depth=2",
+            "pinn.n_points=60",
+            "pinn.n_val=20",
+            "pinn.log_every=2",
+            "pinn.val_every=2",
+            f"pinn.compile={mode}",
+            *overrides,
+        )
+        trainer(6).fit(module.double())
+        runs.append(torch.cat([p.detach().flatten() for p in module.network.parameters()]))
+    torch.testing.assert_close(runs[1], runs[0], rtol=0, atol=1e-9)
 
 
 class Fake(CompiledStep):
