@@ -97,10 +97,12 @@ def device() -> Finding:
 
 
 def compiler() -> Finding:
-    """A C++ compiler, which torch.compile needs on the CPU."""
-    found = next((path for name in ("g++", "clang++", "c++") if (path := shutil.which(name))), None)
+    """A C++ compiler, which compiled training steps need on the CPU."""
+    from sciml.kernel.compiler import compiler as find
+
+    found = find()
     if found is None:
-        return Finding("compiler", FINE, "no C++ compiler: torch.compile cannot be used", "install g++ or clang++")
+        return Finding("compiler", FINE, "no C++ compiler: training steps are not compiled", "install g++ or clang++")
     with tempfile.TemporaryDirectory() as folder:
         source = Path(folder, "probe.cpp")
         source.write_text("#include <cmath>\nint main() { return std::isnan(0.0); }\n")

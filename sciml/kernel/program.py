@@ -9,7 +9,6 @@ from __future__ import annotations
 import ctypes
 import os
 import platform
-import shutil
 import subprocess
 import tempfile
 from collections.abc import Sequence
@@ -18,6 +17,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from sciml.kernel.compiler import compiler
 from sciml.kernel.source import Stack
 
 ALIGNMENT = 64
@@ -27,12 +27,6 @@ _SECONDS = 120.0
 
 class NotCompiled(RuntimeError):
     """There is no compiler, or it refuses the program; says which in one line."""
-
-
-def compiler() -> str | None:
-    """The C++ compiler: what CXX names, or the first of g++, clang++ and c++ that there is."""
-    names = (os.environ.get("CXX", ""), "g++", "clang++", "c++")
-    return next((path for name in names if name and (path := shutil.which(name))), None)
 
 
 class Program:
