@@ -17,6 +17,8 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch._C._functorch import is_functorch_wrapped_tensor
+from torch.autograd import forward_ad
 from torch.autograd.function import once_differentiable
 
 from sciml.kernel.program import NotCompiled, Program
@@ -115,10 +117,15 @@ def _fit(inputs: list[Tensor], weights: list[Tensor], biases: list[Tensor]) -> b
         and value.dtype in (torch.float32, torch.float64)
         and len(value) > 0
         and len(weights) > 1
-        and all(a.dtype == value.dtype and a.dim() == 2 and not a.requires_grad for a in inputs)
-        and all(a.dtype == value.dtype for a in (*weights, *biases))
+        and all(a.dim() == 2 and not a.requires_grad for a in inputs)
+        and all(_plain(a) and a.dtype == value.dtype for a in (*inputs, *weights, *biases))
         and max(max(w.shape) for w in weights) <= WIDEST
     )
+
+
+def _plain(a: Tensor) -> bool:
+    """Whether nobody maps, or differentiates forward, over this tensor: torch.func, torch.autograd.forward_ad."""
+    return not is_functorch_wrapped_tensor(a) and forward_ad.unpack_dual(a).tangent is None
 
 
 class _Fused(torch.autograd.Function):

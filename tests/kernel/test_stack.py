@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.autograd import forward_ad
 
 from sciml.equation.operator import Operator, laplacian, partials
 from sciml.kernel import program, source
@@ -171,6 +172,25 @@ def test_what_is_declined() -> None:
     assert stacks(MLP(2, 1, **small).half(), torch.rand(5, 2).half()) == 0
     network = MLP(2, 1, **small)
     assert fused(x, network.layers, torch.tanh) is None, "nobody asked for it"
+
+
+def test_who_maps_or_differentiates_forward_gets_the_layers() -> None:
+    network, x = MLP(2, 1, width=3, depth=1).double(), torch.rand(5, 2, dtype=DOUBLE)
+    weights = dict(network.named_parameters())
+
+    def values(weights: dict[str, Tensor]) -> Tensor:
+        return torch.func.functional_call(network, weights, (x,))
+
+    slope = torch.func.jvp(network, (x,), (torch.ones_like(x),))[1]
+    rows = torch.func.jacrev(values)(weights)
+    with fusing() as session:
+        assert torch.equal(torch.func.jvp(network, (x,), (torch.ones_like(x),))[1], slope)
+        assert torch.equal(torch.func.vmap(lambda p: network(p[None])[0])(x), torch.func.vmap(network)(x))
+        torch.testing.assert_close(torch.func.jacrev(values)(weights), rows)
+        with forward_ad.dual_level():
+            tangent = forward_ad.unpack_dual(network(forward_ad.make_dual(x, torch.ones_like(x)))).tangent
+    torch.testing.assert_close(tangent, slope)
+    assert not session.stacks
 
 
 def test_stacks_can_be_noted_without_a_program(monkeypatch: pytest.MonkeyPatch) -> None:
