@@ -24,7 +24,7 @@ from typing import final
 import torch
 from torch import Tensor
 
-STRIPE = 512  # columns of a matrix of moments that are added to at one time
+STRIPE = 256  # columns of a matrix of moments that are added to at one time
 CHUNK = 1 << 21  # entries of the rows that are in float64 at one time: 16 MB
 CACHED = 1 << 19  # the same for a product with a single vector, whose cost is the traffic: 4 MB
 

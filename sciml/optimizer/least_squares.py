@@ -16,6 +16,8 @@ from typing import final
 import torch
 from torch import Tensor
 
+from sciml.linalg.woodbury import add_moments
+
 ROUNDING = 10.0  # pivots below so many rounding errors of the largest entry are lost
 
 
@@ -34,7 +36,9 @@ class DampedLeastSquares:
         self.jacobian = jacobian.double()
         n, width = self.jacobian.shape
         self.dual = n < width
-        self.gram = self.jacobian @ self.jacobian.T if self.dual else self.jacobian.T @ self.jacobian
+        rows = self.jacobian.T if self.dual else self.jacobian
+        self.gram = rows.new_zeros(rows.shape[1], rows.shape[1])
+        add_moments(self.gram, rows)
         self.orthogonal = 0
         self._factor: tuple[float, Tensor | None] = (-1.0, None)  # the last damping, and the factor if it is of use
 
