@@ -24,6 +24,7 @@ from torch.autograd.function import once_differentiable
 from sciml.kernel.program import NotCompiled, Program
 from sciml.kernel.source import Stack
 from sciml.taylor import Taylor
+from sciml.taylor_plan import Plan
 
 log = logging.getLogger("sciml")
 
@@ -83,15 +84,19 @@ def fused(x: Any, layers: Iterable[nn.Module], function: Callable[[Tensor], Tens
     weights, biases = [w for w, _ in pairs], [b for _, b in pairs]
     if not _fit(inputs, weights, biases):
         return None
-    widths = [weights[0].shape[1], *(w.shape[0] for w in weights)]
-    dtype = str(inputs[0].dtype).removeprefix("torch.")
-    stack = Stack.of(widths, NAMES[function], dtype, None if taylor is None else taylor.plan)
+    widths = weights[0].shape[1], *(w.shape[0] for w in weights)
+    stack = _stack(widths, NAMES[function], inputs[0].dtype, None if taylor is None else taylor.plan)
     session.stacks.add(stack)
     number = _number(stack) if session.build else None
     if number is None:
         return None
     value, *channels = _Fused.apply(number, len(inputs), *inputs, *weights, *biases)
     return value if taylor is None else Taylor(taylor.plan, value, channels)
+
+
+@cache
+def _stack(widths: tuple[int, ...], function: str, dtype: torch.dtype, plan: Plan | None) -> Stack:
+    return Stack.of(widths, function, str(dtype).removeprefix("torch."), plan)
 
 
 @cache
