@@ -76,7 +76,7 @@ def test_the_error_in_space_falls_faster_than_any_power() -> None:
         return equation.solve(hat, resolution=3 * modes + 1, dt=1.0, frames=2, step=0.05, points=8)[:, 1]
 
     exact = at(42)
-    errors = [float((at(modes) - exact).norm() / exact.norm()) for modes in (7, 14, 21)]
+    errors = [float((at(modes) - exact).norm() / exact.norm()) for modes in (7, 9, 12)]  # above rounding, 1e-15
     assert errors[0] < 0.1
     assert errors[1] < errors[0] / 50, errors
     assert errors[2] < errors[1] / 50, errors

@@ -89,7 +89,9 @@ def test_a_wheel_holds_all_code_and_configs_under_one_name(wheel: Path, tree: Pa
     names = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
     expected = set()
     for top, prefix in (("sciml", "sciml"), ("cli", "sciml/cli"), ("conf", "sciml/conf")):
-        kinds = {"cli": ("*.py", "*.bash"), "conf": ("*.py", "*.yaml")}.get(top, ("*.py", "*.jinja", "*.css", "*.js"))
+        kinds = {"cli": ("*.py", "*.bash"), "conf": ("*.py", "*.yaml")}.get(
+            top, ("*.py", "*.cpp", "*.jinja", "*.css", "*.js")
+        )
         for path in (p for kind in kinds for p in (tree / top).rglob(kind)):
             expected.add(f"{prefix}/{path.relative_to(tree / top).as_posix()}")
     assert names == expected
