@@ -41,7 +41,6 @@ class Program:
 
     def __init__(self, stack: Stack) -> None:
         self.stack = stack
-        self.dtype: torch.dtype = getattr(torch, stack.dtype)
         self.channels = 1 + len(stack.rules)
         self._library = _load(stack.source())
         for name in ("kept", "argument_bytes"):

@@ -13,7 +13,7 @@ whose derivatives are written out here: for cotangents ā_i of the results, thos
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import resources
@@ -118,10 +118,10 @@ class Stack:
 
 
 def _monomials(rule: Rule) -> tuple[tuple[int, tuple[Monomial, ...]], ...]:
-    found: dict[int, Counter[tuple[int, ...]]] = {}
+    found: defaultdict[int, defaultdict[tuple[int, ...], float]] = defaultdict(lambda: defaultdict(float))
 
     def add(blocks: Sequence[int], c: float) -> None:
-        found.setdefault(len(blocks), Counter())[tuple(sorted(b + 1 for b in blocks))] += c  # type: ignore[assignment]
+        found[len(blocks)][tuple(sorted(b + 1 for b in blocks))] += c
 
     for one, partner in rule.pairs:
         for other, c in partner:

@@ -1,8 +1,8 @@
 """Layers with a pointwise function between them as one operation, where the training step is compiled.
 
-:func:`fused` is asked by the networks that are such stacks. Outside a :func:`fusing` block it declines, and the network
-goes layer by layer: what is fused can be differentiated once, with respect to weights and biases, which is what a
-training step needs and most other callers do not want to be limited to.
+:func:`layered` is what networks that are such stacks compute. Outside a :func:`fusing` block it goes layer by layer:
+what is fused can be differentiated once, with respect to weights and biases, which is what a training step needs and
+most other callers do not want to be limited to.
 """
 
 from __future__ import annotations
@@ -92,6 +92,19 @@ def fused(x: Any, layers: Iterable[nn.Module], function: Callable[[Tensor], Tens
         return None
     value, *channels = _Fused.apply(number, len(inputs), *inputs, *weights, *biases)
     return value if taylor is None else Taylor(taylor.plan, value, channels)
+
+
+def layered(x: Any, layers: Iterable[nn.Module], function: Callable[[Tensor], Tensor], scale: float = 1.0) -> Any:
+    """The stack at ``x``, fused or layer by layer; arguments and result as of :func:`fused`."""
+    layers = list(layers)
+    found = fused(x, layers, function, scale)
+    if found is not None:
+        return found
+    *hidden, last = layers
+    for layer in hidden:
+        z = layer(x)
+        x = function(z if scale == 1 else z * scale)
+    return last(x)
 
 
 @cache

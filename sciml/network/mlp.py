@@ -12,7 +12,7 @@ from itertools import pairwise
 
 from torch import Tensor, nn
 
-from sciml.kernel.stack import fused
+from sciml.kernel.stack import layered
 from sciml.network.layer import activation_of, linear
 from sciml.ranges import Count
 
@@ -54,10 +54,4 @@ class MLP(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Values (..., out_features) at points (..., in_features)."""
-        found = fused(x, self.layers, self.activation)
-        if found is not None:
-            return found
-        *hidden, last = self.layers
-        for layer in hidden:
-            x = self.activation(layer(x))
-        return last(x)
+        return layered(x, self.layers, self.activation)

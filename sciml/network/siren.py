@@ -16,7 +16,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from sciml.kernel.stack import fused
+from sciml.kernel.stack import layered
 from sciml.ranges import Count, Positive
 
 
@@ -47,10 +47,4 @@ class Siren(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Values (..., out_features) at points (..., in_features)."""
-        found = fused(x, self.layers, torch.sin, scale=self.omega)
-        if found is not None:
-            return found
-        *hidden, last = self.layers
-        for layer in hidden:
-            x = torch.sin(layer(x) * self.omega)
-        return last(x)
+        return layered(x, self.layers, torch.sin, scale=self.omega)
