@@ -90,12 +90,16 @@ class Tolerance:
 
 @dataclass(frozen=True)
 class Budget:
-    """How much each run may spend, as overrides, which seeds are run, and what a reader must know about both."""
+    """How much each run may spend, as overrides, which seeds are run, and what a reader must know about both.
+
+    ``like`` is the budget that it differs from; ``overrides`` has the other's as well.
+    """
 
     name: str
     overrides: tuple[str, ...]
     seeds: tuple[int, ...]
     note: str = ""
+    like: str | None = None
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,8 @@ Keys of the file (those in brackets may be left out)::
     metric: {key, label, definition, better: lower|higher, [unit], [scale]}
     source: {text, where, known: read|second-hand}, of every number that says nothing else
     tolerance: {[std], [relative], [absolute]}, at least one
-    budgets: {paper: {overrides, seeds, [note]}, desk: {overrides, seeds, [note]}, ...}
+    budgets: {paper: {overrides, seeds, [note]}, desk: {overrides, seeds, [note]}, long: {like: desk, ...}, ...}
+    like of a budget: one above it; what is overridden there, in rows and columns too, comes before what is said here
     columns: list of {name, [overrides], [budgets], [experiment], [metric], [tolerance]}
     [no_ceiling]: why no row can have kind: ceiling, text
     [cost]: list of costs that a run files and the table prints, such as [network_evaluations, parameters]
@@ -25,12 +26,12 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, TypeVar
 
 from sciml.config import did_you_mean
 from sciml.errors import UsageError
-from sciml.grid import KINDS, PAPER, Budget, Column, Line, Metric, Reported, Source, Table, Tolerance, key_of
+from sciml.grid import KINDS, PAPER, Budget, Column, Line, Metric, Reported, Source, Table, Tolerance, key_of, merge
 
 _Item = TypeVar("_Item")
 _SOURCE = ("text", "where", "known")
@@ -137,20 +138,23 @@ def _tolerance(place: str, tree: Any) -> Tolerance:
 def _budgets(tree: Any) -> dict[str, Budget]:
     if not isinstance(tree, dict) or PAPER not in tree:
         raise _Mistake("budgets", f"must be a mapping that has the budget '{PAPER}'")
-    found = {}
+    found: dict[str, Budget] = {}
     for name, item in tree.items():
         place = f"budgets.{name}"
-        node = _fields(place, item, ("overrides", "seeds"), ("note",))
+        node = _fields(place, item, ("overrides", "seeds"), ("note", "like"))
+        like = _choice(f"{place}.like", node["like"], found) if "like" in node else None
+        overrides = _overrides(f"{place}.overrides", node["overrides"])
         found[str(name)] = Budget(
             str(name),
-            _overrides(f"{place}.overrides", node["overrides"]),
+            merge(found[like].overrides if like else (), overrides),
             _seeds(f"{place}.seeds", node["seeds"]),
             _text(f"{place}.note", node["note"]) if "note" in node else "",
+            like,
         )
     return found
 
 
-def _column(place: str, tree: Any, budgets: Collection[str], metric: Metric, tolerance: Tolerance) -> Column:
+def _column(place: str, tree: Any, budgets: Mapping[str, Budget], metric: Metric, tolerance: Tolerance) -> Column:
     node = _fields(place, tree, ("name",), ("overrides", "budgets", "experiment", "metric", "tolerance"))
     name = _text(f"{place}.name", node["name"])
     place = f"{place} '{name}'"
@@ -164,7 +168,7 @@ def _column(place: str, tree: Any, budgets: Collection[str], metric: Metric, tol
     )
 
 
-def _row(place: str, tree: Any, columns: tuple[Column, ...], budgets: Collection[str], source: Source) -> Line:
+def _row(place: str, tree: Any, columns: tuple[Column, ...], budgets: Mapping[str, Budget], source: Source) -> Line:
     optional = ("kind", "overrides", "budgets", "experiment", "seeds", "source", "reported")
     node = _fields(place, tree, ("name",), optional)
     name = _text(f"{place}.name", node["name"])
@@ -185,10 +189,14 @@ def _row(place: str, tree: Any, columns: tuple[Column, ...], budgets: Collection
     )
 
 
-def _budgeted(place: str, node: dict[str, Any], budgets: Collection[str]) -> dict[str, tuple[str, ...]]:
-    """What a row or column says under some of the table's budgets."""
-    found = _fields(f"{place}: budgets", node.get("budgets", {}), (), budgets)
-    return {str(key): _overrides(f"{place}: budgets.{key}", value) for key, value in found.items()}
+def _budgeted(place: str, node: dict[str, Any], budgets: Mapping[str, Budget]) -> dict[str, tuple[str, ...]]:
+    """What a row or column says under the table's budgets, and under those that they are like."""
+    own = _fields(f"{place}: budgets", node.get("budgets", {}), (), budgets)
+    found: dict[str, tuple[str, ...]] = {}
+    for name, budget in budgets.items():
+        before = found[budget.like] if budget.like else ()
+        found[name] = merge(before, _overrides(f"{place}: budgets.{name}", own.get(name, [])))
+    return found
 
 
 def _reported(place: str, tree: Any, columns: tuple[Column, ...], source: Source) -> tuple[Reported | None, ...]:

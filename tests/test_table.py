@@ -116,6 +116,10 @@ def test_a_table_file_is_read_whole(where):
             "budgets.desk.seeds: must be a list of different whole numbers, not [0, 0]",
         ),
         (
+            changed("budgets", "more", {"like": "later", "overrides": [], "seeds": [0]}),
+            "budgets.more.like: must be paper or desk, not 'later'",
+        ),
+        (
             changed("budgets", "desk", "seeds", [True]),
             "budgets.desk.seeds: must be a list of different whole numbers, not [True]",
         ),
@@ -231,6 +235,20 @@ def test_a_column_may_spend_a_budget_in_its_own_way():
     assert all("base.points=7" not in cell.overrides for cell in cells(table, table.budgets["paper"]))
     with pytest.raises(UsageError, match=r"columns\[1\] 'hard': budgets: there is no key desc; did you mean desk"):
         parse("doe2020x/main", changed("columns", 1, "budgets", {"desc": []}))
+
+
+def test_a_budget_may_be_like_another():
+    tree = changed("budgets", "long", {"like": "desk", "overrides": ["base.points=99"], "seeds": [4]})
+    tree["columns"][1]["budgets"] = {"desk": ["pinn.beta=6"]}
+    tree["rows"][1]["budgets"] = {"desk": ["trainer.max_steps=20", "base.a=1"], "long": ["trainer.max_steps=80"]}
+    table = parse("doe2020x/main", tree)
+    found = {(cell.row.name, cell.column.name): cell for cell in cells(table, table.budgets["long"])}
+    assert sorted(found["A", "hard"].overrides) == [
+        "base.a=1", "base.points=99", "optimizer=soap", "pinn.beta=6", "pinn/points=a", "trainer.max_steps=80",
+    ]  # fmt: skip
+    assert found["A", "hard"].seeds == (4,)
+    assert "trainer.max_steps=10" in found["B", "easy"].overrides
+    assert "trainer.max_steps=20" in cells(table, table.budgets["desk"])[2].overrides
 
 
 def test_cells_are_in_table_order_and_later_overrides_win(table):
