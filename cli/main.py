@@ -23,6 +23,24 @@ app = typer.Typer(
 app.add_typer(data, name="data")
 
 
+def _say_version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version
+
+        typer.echo(f"sciml {version('sciml')}")
+        raise typer.Exit
+
+
+@app.callback()
+def sciml(
+    version: Annotated[
+        bool, typer.Option("--version", "-V", callback=_say_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    del version  # it has been answered
+
+
+
 @app.command()
 def train(
     overrides: Overrides = None,

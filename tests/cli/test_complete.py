@@ -7,6 +7,7 @@ import pty
 import select
 import subprocess
 import sys
+from importlib.metadata import version
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -152,6 +153,7 @@ main()
     ("args", "env", "expected"),
     [
         (["--help"], {}, "doctor"),
+        (["--version"], {}, f"sciml {version('sciml')}"),
         (["train", "--help"], {}, "--multirun"),
         (["data", "generate", "--help"], {}, "--jobs"),
         (["completion", "bash"], {}, "complete -o default -F _sciml sciml"),
