@@ -18,7 +18,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
     context_settings={"help_option_names": ["-h", "--help"]},
-    help="Run scientific machine learning experiments: a composed config in, a row of a paper table out.",
 )
 app.add_typer(data, name="data")
 
@@ -37,8 +36,8 @@ def sciml(
         bool, typer.Option("--version", "-V", callback=_say_version, is_eager=True, help="Show the version and exit.")
     ] = False,
 ) -> None:
+    """Run scientific machine learning experiments: a composed config in, a row of a paper table out."""
     del version  # it has been answered
-
 
 
 @app.command()

@@ -7,9 +7,9 @@ import pty
 import select
 import subprocess
 import sys
-from importlib.metadata import version
 import time
 from collections.abc import Callable, Iterator
+from importlib.metadata import version
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
