@@ -42,7 +42,7 @@ class LBFGS(QuasiNewton):
         max_evaluations: Of a line search.
 
     Raises:
-        ValueError: A number is out of its range.
+        ValueError: See :class:`FlatOptimizer`.
     """
 
     def __init__(
@@ -56,8 +56,6 @@ class LBFGS(QuasiNewton):
         max_evaluations: Count = 25,
     ) -> None:
         super().__init__(params, lr=lr, tolerance_grad=tolerance_grad, max_evaluations=max_evaluations)
-        if history < 1 or (restart_every is not None and restart_every < 1):
-            raise ValueError(f"history is {history} and restart_every {restart_every}; both must be at least 1")
         self.history, self.restart_every = history, restart_every
 
     def blank(self) -> bool:

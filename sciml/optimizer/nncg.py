@@ -38,7 +38,7 @@ from sciml.data.stream import stream
 from sciml.optimizer.base import Objective
 from sciml.optimizer.flat import FlatOptimizer
 from sciml.optimizer.line_search import backtrack
-from sciml.ranges import Count, NonNegative, Positive
+from sciml.ranges import Count, FractionBelowOne, NonNegative, Positive
 
 HALVINGS = 40
 Product = Callable[[Tensor], Tensor]
@@ -59,7 +59,7 @@ class NNCG(FlatOptimizer):
         armijo: Share of the decrease that the slope promises that a step must reach.
 
     Raises:
-        ValueError: A number is out of its range.
+        ValueError: See :class:`FlatOptimizer`.
     """
 
     def __init__(
@@ -67,21 +67,14 @@ class NNCG(FlatOptimizer):
         params: Iterable[Tensor] | Iterable[dict[str, Any]],
         *,
         lr: Positive = 1.0,
-        damping: NonNegative = 1e-2,
+        damping: Positive = 1e-2,
         rank: Count = 60,
         refresh: Count = 20,
         cg_iterations: Count = 1000,
         cg_tolerance: NonNegative = 1e-10,
-        armijo: NonNegative = 0.1,
+        armijo: FractionBelowOne = 0.1,
     ) -> None:
         super().__init__(params, lr=lr)
-        if not 0 < damping < math.inf:
-            raise ValueError(f"damping is {damping}; it must be positive")
-        for name, number in (("rank", rank), ("refresh", refresh), ("cg_iterations", cg_iterations)):
-            if number < 1:
-                raise ValueError(f"{name} is {number}; it must be at least 1")
-        if not 0 <= armijo < 1 or cg_tolerance < 0:
-            raise ValueError(f"armijo is {armijo} and cg_tolerance {cg_tolerance}; they must lie in [0, 1) and above 0")
         self.damping, self.rank, self.refresh = damping, rank, refresh
         self.cg_iterations, self.cg_tolerance, self.armijo = cg_iterations, cg_tolerance, armijo
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from refusals import accepted
 from torch import Tensor, nn
 
 from sciml.optimizer.base import FunctionObjective
@@ -131,10 +132,6 @@ def test_in_single_precision() -> None:
     assert optimizer.memory["vectors"].dtype == torch.float32
 
 
-@pytest.mark.parametrize(
-    ("settings", "message"),
-    [({"damping": 0.0}, "damping is 0.0"), ({"rank": 0}, "rank is 0"), ({"armijo": 1.0}, "armijo is 1.0")],
-)
-def test_errors_name_the_setting(settings: dict[str, Any], message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        NNCG([nn.Parameter(torch.zeros(2))], **settings)
+def test_what_is_out_of_range_is_refused() -> None:
+    counts = {"rank": 0, "refresh": 0, "cg_iterations": 0}
+    assert accepted(NNCG, lr=0.0, damping=0.0, cg_tolerance=-1e-9, armijo=1.0, **counts) == {}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import logging
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 import pytest
@@ -350,17 +349,6 @@ def test_lbfgs_clears_its_memory_when_told_to() -> None:
     assert pairs == [1, 2, 3, 4, 1, 2, 3, 4, 1, 2]
 
 
-@pytest.mark.parametrize(
-    ("kind", "settings", "message"),
-    [
-        (LBFGS, {"history": 0}, "history is 0"),
-    ],
-)
-def test_errors_name_the_setting(kind: type[QuasiNewton], settings: dict[str, Any], message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        kind([nn.Parameter(torch.zeros(2))], **settings)
-
-
 def test_parameters_that_do_not_fit_together_are_refused() -> None:
     one, two = nn.Parameter(torch.zeros(2)), nn.Parameter(torch.zeros(2, dtype=torch.float64))
     with pytest.raises(ValueError, match="one dtype"):
@@ -373,3 +361,4 @@ def test_parameters_that_do_not_fit_together_are_refused() -> None:
 
 def test_what_is_out_of_range_is_refused() -> None:
     assert accepted(BFGS, lr=-0.1, tolerance_grad=-0.1, max_evaluations=0) == {}
+    assert accepted(LBFGS, history=0, restart_every=0) == {}
