@@ -64,6 +64,21 @@ def test_both_forms_are_the_damped_solution(shape: tuple[int, int], damping: flo
     assert bool(system.orthogonal) == lost
 
 
+@pytest.mark.parametrize("shape", [(40, 15), (15, 40)])
+def test_an_answer_is_approached_where_rounding_leaves_no_factor(shape: tuple[int, int]) -> None:
+    small = min(shape)
+    u, v = (torch.linalg.qr(normal(n, small, seed=n)).Q for n in shape)
+    s = torch.logspace(2, -7, small, dtype=torch.float64)
+    r, damping = normal(shape[0], seed=1), 1e-13  # rounding errors of the Gram matrix: 1e-12
+    system = DampedLeastSquares(u @ torch.diag(s) @ v.T)
+    exact = v @ (s / (s * s + damping) * (u.T @ r))
+    off = [float((system.approach(r, damping, n) - exact).norm() / exact.norm()) for n in (0, 3, 30)]
+    assert off[2] < 1e-6 < off[1] < off[0]
+    assert not system.orthogonal
+    easy = v @ (s / (s * s + 1.0) * (u.T @ r))
+    torch.testing.assert_close(system.approach(r, 1.0, 0), easy, rtol=1e-9, atol=1e-9)
+
+
 def test_a_factorisation_that_fails_is_reported_once_and_replaced(caplog: pytest.LogCaptureFixture) -> None:
     theta = nn.Parameter(normal(4))
     a = normal(6, 2) @ normal(2, 4, seed=1)
@@ -145,9 +160,42 @@ def test_levenberg_marquardt_takes_the_step_of_the_paper(acceleration: float | N
     inverse = torch.linalg.inv(jacobian.T @ jacobian + 3.0 * torch.eye(4, dtype=torch.float64)) @ jacobian.T
     d = inverse @ r
     accelerated = d + inverse @ (2 * torch.einsum("nij,i,j->n", b, d, d)) / 2
-    optimizer = LevenbergMarquardt([theta], damping=3.0, acceleration=acceleration)
+    optimizer = LevenbergMarquardt([theta], damping=3.0, acceleration=acceleration, corrections=0)
     optimizer.step(FunctionObjective([theta], residuals=lambda: {"r": residual(theta)}))
     torch.testing.assert_close(x - theta.detach(), d if acceleration is None else accelerated, rtol=1e-9, atol=1e-9)
+
+
+def test_a_correction_goes_for_the_residuals_that_the_linear_model_promises() -> None:
+    theta, a = nn.Parameter(torch.tensor([0.3, -0.2], dtype=torch.float64)), torch.tensor([[100.0, 5.0], [0.0, 1.0]])
+
+    def residual(x: Tensor) -> Tensor:
+        return a.double() @ x + torch.stack([60 * x[1] ** 2, torch.ones((), dtype=torch.float64)])
+
+    x = theta.detach().clone()
+    r, jacobian = residual(x), cast("Tensor", torch.func.jacrev(residual)(x))
+    gram, eye = jacobian.T @ jacobian, torch.eye(2, dtype=torch.float64)
+    d = torch.linalg.inv(gram + 1e-3 * eye) @ jacobian.T @ r
+    damped = gram + (1e-3 * gram.diagonal().max()).sqrt() * eye
+    expected = d + torch.linalg.inv(damped) @ jacobian.T @ (residual(x - d) - (r - jacobian @ d))
+    losses = [float(residual(x - step).square().sum()) for step in (0 * d, d, expected)]
+    assert losses[2] < losses[0] < losses[1], "without the correction the step is none"
+    optimizer = LevenbergMarquardt([theta], damping=1e-3, acceleration=None, corrections=1)
+    optimizer.step(FunctionObjective([theta], residuals=lambda: {"r": residual(theta)}))
+    torch.testing.assert_close(x - theta.detach(), expected, rtol=1e-9, atol=1e-9)
+
+
+def test_corrections_take_longer_steps_along_a_bent_valley() -> None:
+    steps = []
+    for corrections in (0, 6):
+        theta = nn.Parameter(torch.tensor([-1.5, 0.0], dtype=torch.float64))
+
+        def valley(p: nn.Parameter = theta) -> dict[str, Tensor]:
+            return {"r": torch.stack([1e4 * (p[1] - torch.sin(3 * p[0])), p[0] - 1])}
+
+        objective = FunctionObjective([theta], residuals=valley)
+        optimizer = LevenbergMarquardt([theta], corrections=corrections)
+        steps.append(next(i for i in range(400) if float(optimizer.step(objective)) < 1e-12))
+    assert steps[1] < steps[0] / 2
 
 
 def test_a_path_that_bends_too_much_takes_more_damping() -> None:
@@ -216,4 +264,4 @@ def test_a_step_into_infinity_is_not_taken() -> None:
 def test_what_is_out_of_range_is_refused() -> None:
     assert accepted(ENGDW, damping=0.0, halvings=-1) == {}
     assert accepted(SPRING, damping=0.0, momentum=1.0) == {}
-    assert accepted(LevenbergMarquardt, damping=0.0, trials=0, acceleration=0.0) == {}
+    assert accepted(LevenbergMarquardt, damping=0.0, trials=0, acceleration=0.0, corrections=-1) == {}

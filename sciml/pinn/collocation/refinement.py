@@ -32,9 +32,13 @@ class Refinement(Collocation):
         super().__init__(every=every)
         self.pool = pool
 
+    def candidates(self, problem: Problem, generator: Generator) -> Tensor:
+        """A pool of points (pool, d), uniform ones."""
+        return problem.draw(self.pool, generator)
+
     def look(self, problem: Problem, jet: Jet, like: Tensor, generator: Generator) -> tuple[Tensor, Tensor]:
-        """Uniform points (pool, d), and the magnitude (pool,) of the residual there."""
-        points = problem.draw(self.pool, generator).to(like)
+        """A pool of points (pool, d), and the magnitude (pool,) of the residual there."""
+        points = self.candidates(problem, generator).to(like)
         found = []
         with torch.no_grad():
             for part in points.split(ROWS):

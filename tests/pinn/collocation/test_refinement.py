@@ -11,7 +11,7 @@ from torch import Tensor
 from sciml.errors import ConfigError
 from sciml.network.mlp import MLP
 from sciml.pinn.base import Points, Problem
-from sciml.pinn.collocation.rad import RAD
+from sciml.pinn.collocation.rad import RAD, morton, systematic
 from sciml.pinn.collocation.rar_d import RARD
 from sciml.pinn.collocation.rar_g import RARG
 from sciml.pinn.collocation.refinement import density
@@ -60,6 +60,51 @@ def test_rad_draws_all_points_from_the_density(monkeypatch: pytest.MonkeyPatch, 
     t = chosen[:, 0].sort().values
     # t^k / E t^k + c, integrated and normalised.
     assert distance(t, (t ** (k + 1) + c * t) / (1 + c)) < 1.95
+
+
+@pytest.mark.parametrize(("k", "c"), [(0.0, 0.0), (1.0, 1.0), (2.0, 0.0)])
+def test_stratified_draws_have_the_density_without_gaps(monkeypatch: pytest.MonkeyPatch, k: float, c: float) -> None:
+    args = setting(monkeypatch, 1000)
+    rule = RAD(pool=60000, k=k, c=c, stratified=True)
+    chosen = rule(*args)
+    assert len(torch.unique(chosen, dim=0)) == 1000, "each point once"
+    t = chosen[:, 0].sort().values
+    assert distance(t, (t ** (k + 1) + c * t) / (1 + c)) < 0.5, "closer than independent draws come in one of a hundred"
+    assert not torch.equal(rule(*args), chosen)
+    first = rule.start(args[0], args[2], args[4])
+    assert distance(first[:, 0].sort().values, first[:, 0].sort().values) < 0.2
+
+
+def test_a_mean_over_stratified_draws_is_closer(monkeypatch: pytest.MonkeyPatch) -> None:
+    args = setting(monkeypatch, 400)
+    spread = []
+    for stratified in (False, True):
+        rule = RAD(pool=20000, k=0.0, c=1.0, stratified=stratified)
+        draws = [rule(*args) for _ in range(20)]
+        spread.append(float(torch.stack([torch.sin(5 * x[:, 0]).mul(x[:, 1]).mean() for x in draws]).std()))
+    assert spread[1] < 0.2 * spread[0]
+
+
+def test_the_curve_visits_neighbours_one_after_the_other() -> None:
+    x, y = torch.meshgrid(torch.arange(4), torch.arange(4), indexing="ij")
+    grid = torch.stack([x, y], dim=-1).reshape(-1, 2)
+    visited = grid[morton((grid + 0.5) / 4).argsort()].tolist()
+    assert visited[:8] == [[0, 0], [1, 0], [0, 1], [1, 1], [2, 0], [3, 0], [2, 1], [3, 1]]
+    assert morton(torch.ones(1, 3)).item() == 2**48 - 1, "the far corner is the end"
+    assert len(morton(torch.rand(5, 70))) == 5, "more axes than bits"
+
+
+def test_systematic_draws_take_each_index_as_often_as_its_weight_says() -> None:
+    generator = torch.Generator().manual_seed(0)
+    weights = torch.tensor([1.0, 2.0, 50.0, 3.0, 4.0], dtype=torch.float64)
+    counts = torch.zeros(5)
+    for _ in range(4000):
+        chosen = systematic(weights, 3, generator)
+        assert len(chosen.unique()) == 3
+        counts[chosen] += 1
+    # One is certain; the others share two places in proportion.
+    torch.testing.assert_close(counts / 4000, torch.tensor([0.2, 0.4, 1.0, 0.6, 0.8]), rtol=0, atol=0.03)
+    assert systematic(weights, 5, generator).tolist() == [0, 1, 2, 3, 4]
 
 
 def test_rad_needs_a_pool_to_choose_from(monkeypatch: pytest.MonkeyPatch) -> None:
