@@ -15,7 +15,8 @@ point :math:`\theta'` has others, mostly where J is large, and
           \mu = \sqrt{\lambda \max_i (J^T J)_{ii}} ,
 
 until nine tenths of the promised decrease are there, several times at most; the best point counts. So dampings may be
-smaller by orders of magnitude, which is what moves along a valley, for evaluations of r that cost a fiftieth of J.
+smaller by orders of magnitude, which is what moves along a valley, for evaluations of r, each at a fifteenth of what J
+and J^T J cost (10000 points, 941 parameters).
 
 The damping adapts to the gain ratio
 :math:`\varrho = (f(\theta) - f(\theta')) / (f(\theta) - \|r - J d\|^2)`: a step with positive ratio and
