@@ -75,27 +75,6 @@ class GaussNewton(FlatOptimizer):
     def move(self, objective: Objective, residual: Tensor, system: DampedLeastSquares, value: float) -> None:
         """Take a step from the residuals (n,), their linearisation and the loss, which is finite."""
 
-    def solve(self, system: DampedLeastSquares, residual: Tensor, damping: float) -> Tensor:
-        """The direction; says so, once, where it took an orthogonal factorisation."""
-        before = system.orthogonal
-        d = system.solve(residual, damping)
-        if system.orthogonal > before:
-            self.say(
-                "rounding",
-                "damping %.3g is below the rounding errors of the Gram matrix: orthogonal factorisations are used"
-                " instead, which take longer",
-                damping,
-            )
-        return d
-
-    def _take_best(self, objective: Objective, x: Tensor, d: Tensor, loss: float, halvings: int) -> float:
-        """Go from ``x`` along ``-d`` to the best step of the grid; returns it, 0 if none lowers the loss."""
-        t, _ = best_of_halved(lambda t: self.value_along(objective, x, d, t), loss, self.lr, trials=halvings + 1)
-        self.assign(torch.add(x, d, alpha=-t) if t else x)
-        if not t:
-            self.say("no decrease", "no step of the line search lowers the loss (%.3g)", loss)
-        return t
-
 
 class ENGDW(GaussNewton):
     """Energy natural gradient descent in the Woodbury form.
@@ -130,7 +109,28 @@ class ENGDW(GaussNewton):
             self._failed()
 
     def _direction(self, residual: Tensor, system: DampedLeastSquares) -> Tensor:
-        return self.solve(system, residual, self.damping)
+        return self._solve(system, residual, self.damping)
+
+    def _solve(self, system: DampedLeastSquares, residual: Tensor, damping: float) -> Tensor:
+        """The direction; says so, once, where it took an orthogonal factorisation."""
+        before = system.orthogonal
+        d = system.solve(residual, damping)
+        if system.orthogonal > before:
+            self.say(
+                "rounding",
+                "damping %.3g is below the rounding errors of the Gram matrix: orthogonal factorisations are used"
+                " instead, which take longer",
+                damping,
+            )
+        return d
+
+    def _take_best(self, objective: Objective, x: Tensor, d: Tensor, loss: float, halvings: int) -> float:
+        """Go from ``x`` along ``-d`` to the best step of the grid; returns it, 0 if none lowers the loss."""
+        t, _ = best_of_halved(lambda t: self.value_along(objective, x, d, t), loss, self.lr, trials=halvings + 1)
+        self.assign(torch.add(x, d, alpha=-t) if t else x)
+        if not t:
+            self.say("no decrease", "no step of the line search lowers the loss (%.3g)", loss)
+        return t
 
     def _failed(self) -> None:
         """No step of the line search lowers the loss."""
@@ -168,7 +168,7 @@ class SPRING(ENGDW):
         if "phi" not in memory:
             memory["phi"] = system.jacobian.new_zeros(system.jacobian.shape[1])
         phi = self.momentum * memory["phi"]
-        memory["phi"] = phi + self.solve(system, residual.double() - system.jacobian @ phi, self.damping)
+        memory["phi"] = phi + self._solve(system, residual.double() - system.jacobian @ phi, self.damping)
         return memory["phi"]
 
     def _failed(self) -> None:
