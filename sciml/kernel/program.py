@@ -1,32 +1,18 @@
-"""A stack's program, compiled for this processor and called through its C interface.
-
-Compiling takes about a second, so nothing is kept on the disk: the shared object is made in a folder of its own, which
-is gone once it is loaded.
-"""
+"""A stack's program, compiled and called."""
 
 from __future__ import annotations
 
 import ctypes
-import os
-import platform
-import subprocess
-import tempfile
 from collections.abc import Sequence
-from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from sciml.kernel.compiler import compiler
+from sciml.kernel.compiler import load
 from sciml.kernel.source import Stack
 
 ALIGNMENT = 64
 _GROUPS = ("inputs", "weights", "biases", "cotangents", "outputs")
-_SECONDS = 120.0
-
-
-class NotCompiled(RuntimeError):
-    """There is no compiler, or it refuses the program; says which in one line."""
 
 
 class Program:
@@ -42,7 +28,7 @@ class Program:
     def __init__(self, stack: Stack) -> None:
         self.stack = stack
         self.channels = 1 + len(stack.rules)
-        self._library = _load(stack.source())
+        self._library = load("stack", stack.source())
         for name in ("kept", "argument_bytes"):
             getattr(self._library, name).restype = ctypes.c_long
         self._tile, self._kept = int(self._library.tile()), int(self._library.kept())
@@ -137,32 +123,3 @@ def _arguments(channels: int, layers: int) -> type[ctypes.Structure]:
         ("gradients", pointer),
     ]
     return type("Arguments", (ctypes.Structure,), {"_fields_": fields})
-
-
-def _load(source: str) -> ctypes.CDLL:
-    found = compiler()
-    if found is None:
-        raise NotCompiled("there is no C++ compiler")
-    native = "-mcpu=native" if platform.machine() in ("aarch64", "arm64") else "-march=native"
-    # No flag here changes what NaN and infinity mean: a run that diverges must be seen to.
-    flags = ["-O3", native, "-std=c++17", "-shared", "-fPIC", "-ffp-contract=fast", "-fno-math-errno", "-fopenmp"]
-    with tempfile.TemporaryDirectory(prefix="sciml-") as folder:
-        text, shared = Path(folder, "stack.cpp"), Path(folder, "stack.so")
-        text.write_text(source, encoding="utf-8")
-        try:
-            done = subprocess.run(
-                [found, *flags, str(text), "-o", str(shared)],
-                capture_output=True,
-                text=True,
-                timeout=_SECONDS,
-                env={**os.environ, "LC_ALL": "C"},
-            )
-        except (OSError, subprocess.TimeoutExpired) as error:
-            raise NotCompiled(f"{found}: {error}") from error
-        if done.returncode:
-            lines = [line for line in done.stderr.splitlines() if "error" in line] or [f"ended with {done.returncode}"]
-            raise NotCompiled(f"{found}: {lines[0]}")
-        try:
-            return ctypes.CDLL(str(shared))
-        except OSError as error:
-            raise NotCompiled(str(error)) from error

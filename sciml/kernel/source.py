@@ -16,8 +16,8 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib import resources
 
+from sciml.kernel.compiler import REALS, text
 from sciml.taylor_plan import Plan, Rule
 
 # The number kept for a sum z, and φ with its derivatives from it: lines that define d0, d1, ... d5.
@@ -45,7 +45,6 @@ FUNCTIONS = {
         ),
     ),
 }
-REALS = {"float32": "float", "float64": "double"}
 Monomial = tuple[tuple[int, ...], float]  # channels, the value's being 0, and a coefficient
 
 
@@ -75,12 +74,12 @@ class Stack:
         """The program."""
         head = [
             f"typedef {REALS[self.dtype]} real;",
+            text("tiles.cpp"),
             f"constexpr int LAYERS = {len(self.widths) - 1}, CHANNELS = {1 + len(self.rules)};",
             f"constexpr int WIDTHS[] = {{{', '.join(map(str, self.widths))}}};",
             f"constexpr int INPUTS = {self.widths[0]}, OUTPUTS = {self.widths[-1]};",
         ]
-        body = resources.files("sciml.kernel").joinpath("stack.cpp").read_text(encoding="utf-8")
-        before, after = body.split("\n// functions\n")
+        before, after = text("stack.cpp").split("\n// functions\n")
         return "\n".join([*head, before, *self._functions(), after])
 
     def _functions(self) -> list[str]:

@@ -1,27 +1,23 @@
 """Layers with a pointwise function between them as one operation, where the training step is compiled.
 
-:func:`layered` is what networks that are such stacks compute. Outside a :func:`fusing` block it goes layer by layer:
-what is fused can be differentiated once, with respect to weights and biases, which is what a training step needs and
-most other callers do not want to be limited to.
+:func:`layered` is what networks that are such stacks compute; outside a :func:`~sciml.kernel.fusing.fusing` block it
+goes layer by layer. What is fused can be differentiated with respect to weights and biases.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable
 from functools import cache
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch._C._functorch import is_functorch_wrapped_tensor
-from torch.autograd import forward_ad
 from torch.autograd.function import once_differentiable
 
-from sciml.kernel.program import NotCompiled, Program
+from sciml.kernel.compiler import NotCompiled
+from sciml.kernel.fusing import fit, session
+from sciml.kernel.program import Program
 from sciml.kernel.source import Stack
 from sciml.taylor import Taylor
 from sciml.taylor_plan import Plan
@@ -32,33 +28,6 @@ NAMES: dict[Callable[[Tensor], Tensor], str] = {torch.tanh: "tanh", torch.sin: "
 # Beyond this the sums of the gradients leave the cache, and the products of torch's library are the faster ones.
 WIDEST = 128
 _programs: list[Program] = []
-
-
-@dataclass
-class Fusing:
-    """What a :func:`fusing` block has met.
-
-    Attributes:
-        build: Whether programs are compiled and used, or only noted.
-        stacks: Those that can be one operation.
-    """
-
-    build: bool
-    stacks: set[Stack] = field(default_factory=set)
-
-
-_active: ContextVar[Fusing | None] = ContextVar("fusing", default=None)
-
-
-@contextmanager
-def fusing(*, build: bool = True) -> Iterator[Fusing]:
-    """In this block stacks are one operation where that is possible; with ``build`` false they are only noted."""
-    session = Fusing(build)
-    token = _active.set(session)
-    try:
-        yield session
-    finally:
-        _active.reset(token)
 
 
 def fused(x: Any, layers: Iterable[nn.Module], function: Callable[[Tensor], Tensor], scale: float = 1.0) -> Any:
@@ -73,8 +42,8 @@ def fused(x: Any, layers: Iterable[nn.Module], function: Callable[[Tensor], Tens
     Returns:
         What the layers would: (n, outputs), as a Taylor if ``x`` is one.
     """
-    session = _active.get()
-    if session is None or function not in NAMES:
+    block = session()
+    if block is None or function not in NAMES:
         return None
     taylor = x if isinstance(x, Taylor) else None
     inputs: list[Any] = [x] if taylor is None else [x.value, *(_row(c, x.value) for c in taylor.channels)]
@@ -86,8 +55,8 @@ def fused(x: Any, layers: Iterable[nn.Module], function: Callable[[Tensor], Tens
         return None
     widths = weights[0].shape[1], *(w.shape[0] for w in weights)
     stack = _stack(widths, NAMES[function], inputs[0].dtype, None if taylor is None else taylor.plan)
-    session.stacks.add(stack)
-    number = _number(stack) if session.build else None
+    block.stacks.add(stack)
+    number = _number(stack) if block.build else None
     if number is None:
         return None
     value, *channels = _Fused.apply(number, len(inputs), *inputs, *weights, *biases)
@@ -131,19 +100,12 @@ def _fit(inputs: list[Tensor], weights: list[Tensor], biases: list[Tensor]) -> b
     value = inputs[0]
     return (
         value.dim() == 2
-        and value.device.type == "cpu"
-        and value.dtype in (torch.float32, torch.float64)
         and len(value) > 0
         and len(weights) > 1
         and all(a.dim() == 2 and not a.requires_grad for a in inputs)
-        and all(_plain(a) and a.dtype == value.dtype for a in (*inputs, *weights, *biases))
+        and fit(*inputs, *weights, *biases)
         and max(max(w.shape) for w in weights) <= WIDEST
     )
-
-
-def _plain(a: Tensor) -> bool:
-    """Whether nobody maps, or differentiates forward, over this tensor: torch.func, torch.autograd.forward_ad."""
-    return not is_functorch_wrapped_tensor(a) and forward_ad.unpack_dual(a).tangent is None
 
 
 class _Fused(torch.autograd.Function):

@@ -33,6 +33,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sciml.errors import ConfigError
+from sciml.kernel.series import series
 from sciml.network.axes import BATCH_NORMS, CONVOLUTIONS, MAX_POOLS, convolution, interpolate
 from sciml.network.patches import crop_to, divisible, pad_to, patchify, unpatchify
 from sciml.ranges import Count
@@ -166,7 +167,12 @@ class LatentSpectralBlock(nn.Module):
 
     def expand(self, tokens: Tensor) -> Tensor:
         """The neural spectral block on ``(patches, heads, tokens, width / heads)``."""
-        sine, cosine = self.coefficients.reshape(2, self.basis, 1, self.heads, 1, -1)
+        coefficients = self.coefficients.reshape(2, self.basis, 1, self.heads, 1, -1)
+        spread = coefficients.expand(-1, -1, -1, -1, tokens.shape[2], -1)
+        found = series(tokens.flatten(1), spread.flatten(2), math.pi / self.basis)
+        if found is not None:
+            return tokens + found.view_as(tokens)
+        sine, cosine = coefficients
         # All frequencies in one tensor: a coarse scale has few tokens, and a call takes longer than its numbers.
         k = torch.arange(self.basis, dtype=tokens.dtype, device=tokens.device).view(-1, 1, 1, 1, 1)
         angle = k * (math.pi / self.basis) * tokens

@@ -30,6 +30,7 @@ import torch
 from torch import Tensor, nn
 
 from sciml.errors import ConfigError
+from sciml.kernel.slices import through_slices
 from sciml.network.axes import Axes, convolution
 from sciml.ranges import Count, FractionBelowOne, Natural
 
@@ -189,21 +190,33 @@ class PhysicsAttention(nn.Module):
         """``(n, *grid, width)`` to the same."""
         projected = self.project(x.movedim(-1, 1)).movedim(1, -1) if self.dims else self.project(x)
         projected = projected.flatten(1, -2).unflatten(-1, (2, self.heads, -1))  # (n, points, 2, heads, each)
-        place, feature = projected.permute(2, 0, 3, 1, 4)
-        weights = self.weights(place)
-        read = weights @ self.attend(self.slice(feature, weights))
-        return self.dropout(self.out(read.transpose(1, 2).flatten(2))).reshape(x.shape)
+        maps = (self.query.weight, self.key.weight, self.value.weight)
+        read = through_slices(projected, *self.assignment(), self.among, maps)
+        if read is None:
+            place, feature = projected.permute(2, 0, 3, 1, 4)
+            weights = self.weights(place)
+            read = (weights @ self.among(weights.mT @ feature, weights.sum(dim=-2))).transpose(1, 2)
+        return self.dropout(self.out(read.flatten(2))).reshape(x.shape)
+
+    def assignment(self) -> tuple[Tensor, Tensor]:
+        """Weight ``(heads, slices, each)`` and bias ``(heads, slices)`` of a point's scores."""
+        # The temperature divides the few weights, not the many scores.
+        cold = self.temperature.clamp(0.1, 5.0).reciprocal()
+        return self.assign.weight * cold, self.assign.bias * cold[:, 0]
 
     def weights(self, x: Tensor) -> Tensor:
         """Shares of each point in the slices: ``(n, heads, points, each)`` to ``(n, heads, points, slices)``."""
-        # The temperature divides the few weights, not the many scores.
-        cold = self.temperature.clamp(0.1, 5.0).reciprocal()
-        return (x @ (self.assign.weight.mT * cold) + self.assign.bias * cold).softmax(dim=-1)
+        weight, bias = self.assignment()
+        return (x @ weight.mT + bias[:, None]).softmax(dim=-1)
+
+    def among(self, sums: Tensor, totals: Tensor) -> Tensor:
+        """What slices find: from sums ``(n, heads, slices, each)`` over the points, and of shares, to as many."""
+        return self.attend(self.means(sums, totals))
 
     @staticmethod
-    def slice(f: Tensor, weights: Tensor) -> Tensor:
-        """Means of the points over the slices: ``(n, heads, points, each)`` to ``(n, heads, slices, each)``."""
-        return (weights.mT @ f) / weights.sum(dim=-2).clamp(min=1e-5)[..., None]
+    def means(sums: Tensor, totals: Tensor) -> Tensor:
+        """Means of the points over the slices ``(n, heads, slices, each)``."""
+        return sums / totals.clamp(min=1e-5)[..., None]
 
     def attend(self, s: Tensor) -> Tensor:
         """Softmax attention among slices ``(n, heads, slices, each)``."""

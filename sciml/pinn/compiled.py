@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.fx.experimental.proxy_tensor import make_fx
 
-from sciml.kernel.stack import fusing
+from sciml.kernel.fusing import fusing
 from sciml.pinn.jet import Jet
 
 log = logging.getLogger("sciml")

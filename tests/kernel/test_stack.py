@@ -15,10 +15,12 @@ from torch import Tensor, nn
 from torch.autograd import forward_ad
 
 from sciml.equation.operator import Operator, laplacian, partials
-from sciml.kernel import program, source
-from sciml.kernel.program import NotCompiled, Program
+from sciml.kernel import compiler, source
+from sciml.kernel.compiler import NotCompiled
+from sciml.kernel.fusing import fusing
+from sciml.kernel.program import Program
 from sciml.kernel.source import Stack
-from sciml.kernel.stack import WIDEST, _number, fused, fusing
+from sciml.kernel.stack import WIDEST, _number, fused
 from sciml.network.mlp import MLP
 from sciml.network.siren import Siren
 from sciml.pinn.jet import Jet
@@ -194,7 +196,7 @@ def test_who_maps_or_differentiates_forward_gets_the_layers() -> None:
 
 
 def test_stacks_can_be_noted_without_a_program(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(program, "compiler", lambda: None)
+    monkeypatch.setattr(compiler, "compiler", lambda: None)
     network, x = MLP(2, 1, width=17, depth=1), torch.rand(5, 2)
     with fusing(build=False) as session:
         value = network(x)
@@ -205,7 +207,7 @@ def test_stacks_can_be_noted_without_a_program(monkeypatch: pytest.MonkeyPatch) 
 def test_without_a_compiler_the_layers_go_one_by_one(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(program, "compiler", lambda: None)
+    monkeypatch.setattr(compiler, "compiler", lambda: None)
     _number.cache_clear()
     network, x = MLP(2, 1, width=18, depth=1), torch.rand(5, 2)
     with caplog.at_level(logging.WARNING, "sciml"), fusing():
@@ -224,7 +226,7 @@ def test_what_a_compiler_says_is_one_line(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setenv("CXX", "/bin/false")
     with pytest.raises(NotCompiled, match=r"^/bin/false: ended with 1$"):
         Program(Stack((1, 1, 1), "tanh", "float32", ()))
-    monkeypatch.setattr(program.subprocess, "run", lambda *a, **k: (_ for _ in ()).throw(OSError("gone")))
+    monkeypatch.setattr(compiler.subprocess, "run", lambda *a, **k: (_ for _ in ()).throw(OSError("gone")))
     with pytest.raises(NotCompiled, match="gone"):
         Program(Stack((1, 1, 1), "tanh", "float32", ()))
 

@@ -10,7 +10,7 @@ from modules import build, trainer
 from pinn_problems import convection
 from torch import Tensor, nn
 
-from sciml.kernel.stack import Fusing
+from sciml.kernel.fusing import Fusing
 from sciml.network.mlp import MLP
 from sciml.pinn.compiled import CompiledStep, Mode, magnitude_of
 from sciml.pinn.jet import Jet
