@@ -34,7 +34,7 @@ _WRITTEN = ("sums", "totals", "read", "bar_found", "bar_projected", "bar_weights
 def through_slices(
     projected: Tensor, weights: Tensor, biases: Tensor, between: Between, parameters: Sequence[Tensor]
 ) -> Tensor | None:
-    """What points read, or None outside a :func:`~sciml.kernel.fusing.fusing` block and where it cannot be one operation.
+    """What points read; None outside a :func:`~sciml.kernel.fusing.fusing` block and where it cannot be one operation.
 
     Args:
         projected: (n, points, 2, heads, d): x, then f.

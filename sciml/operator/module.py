@@ -105,7 +105,7 @@ class Operator(Trained):
         self.draws.order(self._splits["train"].n, self.batch_size)
 
     def on_fit_start(self) -> None:
-        """Programs for parts of the network are compiled in a run that is long enough: resumed, it computes as it did."""
+        """Compile programs for parts of the network in a run that is long enough; resumed, it computes as it did."""
         self._fuses = not 0 <= self.trainer.max_steps < FUSED_STEPS
 
     def split(self, name: str) -> Split:

@@ -50,7 +50,7 @@ def test_they_are_their_sums(rows: int, columns: int, terms: int) -> None:
 def test_single_precision_keeps_its_digits() -> None:
     given = tensors(200, 64, 12, torch.float32)
     exact = [a.detach().double().requires_grad_() for a in given]
-    slow, fast = by_sum(*exact, math.pi / 12), in_one(*given, math.pi / 12)
+    slow, fast = by_sum(exact[0], exact[1], math.pi / 12), in_one(*given, math.pi / 12)
     assert float((fast.detach().double() - slow.detach()).norm() / slow.detach().norm()) < 1e-6
     expected = torch.autograd.grad(slow.square().sum(), exact)
     for mine, theirs in zip(torch.autograd.grad(fast.square().sum(), given), expected, strict=True):

@@ -27,7 +27,8 @@ def tensors(sizes: Sequence[int], dtype: torch.dtype = DOUBLE) -> list[Tensor]:
     return [torch.randn(s, generator=generator, dtype=dtype).requires_grad_() for s in shapes]
 
 
-def by_formula(projected: Tensor, weights: Tensor, biases: Tensor, mix: Tensor) -> Tensor:
+def by_formula(*given: Tensor) -> Tensor:
+    projected, weights, biases, mix = given
     x, f = projected.permute(2, 0, 3, 1, 4)
     w = (torch.einsum("nhpd,hsd->nhps", x, weights) + biases[:, None]).softmax(-1)
     found = among(torch.einsum("nhps,nhpd->nhsd", w, f), w.sum(2), mix)
@@ -38,7 +39,8 @@ def among(sums: Tensor, totals: Tensor, mix: Tensor) -> Tensor:
     return torch.tanh(mix @ (sums / (1 + totals)[..., None]))
 
 
-def in_one(projected: Tensor, weights: Tensor, biases: Tensor, mix: Tensor) -> Tensor:
+def in_one(*given: Tensor) -> Tensor:
+    projected, weights, biases, mix = given
     with fusing():
         found = through_slices(projected, weights, biases, lambda s, t: among(s, t, mix), [mix])
     assert found is not None
@@ -74,9 +76,8 @@ def test_single_precision_keeps_its_digits() -> None:
 
 def test_scores_may_be_large_and_a_run_that_diverges_is_not_hidden() -> None:
     projected, weights, biases, mix = tensors((1, 40, 1, 6, 2))
-    torch.testing.assert_close(
-        in_one(projected, 1e4 * weights, biases, mix), by_formula(projected, 1e4 * weights, biases, mix)
-    )
+    large = (projected, 1e4 * weights, biases, mix)
+    torch.testing.assert_close(in_one(*large), by_formula(*large))
     with torch.no_grad():
         projected[0, 3, 0] = math.nan
     assert in_one(projected, weights, biases, mix).isnan().all()
@@ -138,8 +139,8 @@ def test_it_declines_what_it_cannot_be(caplog: pytest.LogCaptureFixture, monkeyp
     given = tensors((2, 5, 3, 4, 2))
 
     def asked(*changed: Tensor) -> Tensor | None:
-        *most, mix = changed
-        return through_slices(*most, lambda s, t: among(s, t, mix), [mix])
+        projected, weights, biases, mix = changed
+        return through_slices(projected, weights, biases, lambda s, t: among(s, t, mix), [mix])
 
     assert asked(*given) is None  # outside a block
     with fusing(build=False):
