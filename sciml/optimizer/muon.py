@@ -75,43 +75,83 @@ class Muon(Optimizer):
             with torch.enable_grad():
                 loss = closure()
         for group in self.param_groups:
-            for p in group["params"]:
-                if p.grad is None:
-                    continue
-                p.mul_(1 - group["lr"] * group["weight_decay"])
-                matrix = p.dim() > 1 and min(len(p), p.numel() // max(1, len(p))) > 1
-                update = self._orthogonal(p, group) if matrix else self._adam(p, group)
-                p.sub_(update, alpha=group["lr"])
+            params = [p for p in group["params"] if p.grad is not None]
+            if params and group["weight_decay"]:
+                torch._foreach_mul_(params, 1 - group["lr"] * group["weight_decay"])
+            self._orthogonal([p for p in params if _is_matrix(p)], group)
+            self._adam([p for p in params if not _is_matrix(p)], group)
         return loss
 
-    def _orthogonal(self, p: Tensor, group: dict[str, Any]) -> Tensor:
-        grad, state = p.grad, self.state[p]
-        assert grad is not None
-        if not state:
-            state["momentum"] = torch.zeros_like(p)
-        state["momentum"].mul_(group["momentum"]).add_(grad)
-        whole = torch.add(grad, state["momentum"], alpha=group["momentum"])
-        matrix = whole.reshape(len(p), -1)
-        return (orthogonalised(matrix) * (0.2 * max(matrix.shape) ** 0.5)).view(p.shape)
+    def _orthogonal(self, params: list[Tensor], group: dict[str, Any]) -> None:
+        if not params:
+            return
+        for p in params:
+            if not self.state[p]:
+                self.state[p]["momentum"] = torch.zeros_like(p)
+        grads, momenta = _gradients(params), [self.state[p]["momentum"] for p in params]
+        torch._foreach_mul_(momenta, group["momentum"])
+        torch._foreach_add_(momenta, grads)
+        whole = torch._foreach_add(grads, momenta, alpha=group["momentum"])
+        alike: dict[tuple[Any, ...], list[int]] = {}
+        for i, p in enumerate(params):
+            alike.setdefault((len(p), p.numel() // len(p), p.dtype, p.device), []).append(i)
+        for (m, n, *_), which in alike.items():
+            updates = orthogonalised(torch.stack([whole[i].reshape(m, n) for i in which]))
+            step = -group["lr"] * 0.2 * max(m, n) ** 0.5
+            shaped = [update.reshape(params[i].shape) for i, update in zip(which, updates, strict=True)]
+            torch._foreach_add_([params[i] for i in which], shaped, alpha=step)
 
-    def _adam(self, p: Tensor, group: dict[str, Any]) -> Tensor:
-        grad, state, (beta1, beta2) = p.grad, self.state[p], group["betas"]
-        assert grad is not None
-        if not state:
-            state["exp_avg"], state["exp_avg_sq"], state["step"] = torch.zeros_like(p), torch.zeros_like(p), 0
-        state["step"] += 1
-        state["exp_avg"].lerp_(grad, 1 - beta1)
-        state["exp_avg_sq"].mul_(beta2).addcmul_(grad, grad, value=1 - beta2)
-        denominator = state["exp_avg_sq"].sqrt().div_((1 - beta2 ** state["step"]) ** 0.5).add_(group["eps"])
-        return state["exp_avg"] / denominator / (1 - beta1 ** state["step"])
+    def _adam(self, params: list[Tensor], group: dict[str, Any]) -> None:
+        beta1, beta2 = group["betas"]
+        by_step: dict[int, list[Tensor]] = {}
+        for p in params:
+            state = self.state[p]
+            if not state:
+                state["exp_avg"], state["exp_avg_sq"], state["step"] = torch.zeros_like(p), torch.zeros_like(p), 0
+            state["step"] += 1
+            by_step.setdefault(state["step"], []).append(p)
+        for step, alike in by_step.items():
+            grads, means = _gradients(alike), [self.state[p]["exp_avg"] for p in alike]
+            squares = [self.state[p]["exp_avg_sq"] for p in alike]
+            torch._foreach_lerp_(means, grads, 1 - beta1)
+            torch._foreach_mul_(squares, beta2)
+            torch._foreach_addcmul_(squares, grads, grads, value=1 - beta2)
+            roots = torch._foreach_sqrt(squares)
+            torch._foreach_div_(roots, (1 - beta2**step) ** 0.5)
+            torch._foreach_add_(roots, group["eps"])
+            torch._foreach_addcdiv_(alike, means, roots, value=-group["lr"] / (1 - beta1**step))
 
 
-def orthogonalised(matrix: Tensor) -> Tensor:
-    """U Vᵀ of the singular value decomposition of a matrix (m, n), up to the singular values, which lie near 1."""
+def _gradients(params: list[Tensor]) -> list[Tensor]:
+    return [p.grad for p in params if p.grad is not None]
+
+
+def _is_matrix(p: Tensor) -> bool:
+    return p.dim() > 1 and min(len(p), p.numel() // max(1, len(p))) > 1
+
+
+def orthogonalised(matrices: Tensor) -> Tensor:
+    """U Vᵀ of the singular value decompositions of matrices (..., m, n), up to singular values, which lie near 1.
+
+    Long ones are multiplied twice in all: every step is a polynomial in X Xᵀ, a small matrix that can be followed
+    instead of X, and the product of the polynomials is applied at the end.
+    """
     a, b, c = NEWTON_SCHULZ
-    wide = matrix if matrix.shape[0] <= matrix.shape[1] else matrix.T
-    x = wide / wide.norm().clamp_min(torch.finfo(wide.dtype).tiny ** 0.5)
-    for _ in range(STEPS):
-        outer = x @ x.T
-        x = torch.addmm(x, torch.addmm(outer, outer, outer, beta=b, alpha=c), x, beta=a)
-    return x if wide is matrix else x.T
+    wide = matrices if matrices.shape[-2] <= matrices.shape[-1] else matrices.mT
+    norm = torch.linalg.matrix_norm(wide, keepdim=True)
+    x = wide / norm.clamp_min(torch.finfo(wide.dtype).tiny ** 0.5)
+    long = 2 * wide.shape[-1] > 3 * wide.shape[-2]  # then that takes fewer products of numbers
+    outer = x @ x.mT
+    whole = None
+    for step in range(STEPS):
+        factor = b * outer + c * (outer @ outer)
+        factor.diagonal(dim1=-2, dim2=-1).add_(a)
+        if long:
+            whole = factor if whole is None else factor @ whole
+            outer = factor @ outer @ factor if step + 1 < STEPS else outer
+        else:
+            x = factor @ x
+            outer = x @ x.mT if step + 1 < STEPS else outer
+    if whole is not None:
+        x = whole @ x
+    return x if wide is matrices else x.mT

@@ -7,7 +7,7 @@ import torch
 from refusals import accepted
 from torch import Tensor, nn
 
-from sciml.optimizer.muon import Muon, orthogonalised
+from sciml.optimizer.muon import NEWTON_SCHULZ, STEPS, Muon, orthogonalised
 
 
 def normal(*shape: int, seed: int = 0) -> Tensor:
@@ -28,6 +28,38 @@ def test_singular_values_come_near_one_and_singular_vectors_stay(shape: tuple[in
     middle = u.T @ o @ vt.T
     torch.testing.assert_close(middle, torch.diag(middle.diagonal()), rtol=0, atol=1e-12)
     assert 0.6 < middle.diagonal().min() <= middle.diagonal().max() < 1.3
+
+
+def test_long_matrices_take_the_same_steps() -> None:
+    """Against the iteration written out, in the precision of training, with singular values over six decades."""
+    a, b, c = NEWTON_SCHULZ
+    u, v = (torch.linalg.qr(normal(*shape, seed=seed))[0] for seed, shape in enumerate([(20, 20), (90, 20)]))
+    g = u * torch.logspace(0, -6, 20, dtype=torch.float64) @ v.mT
+    for matrix in (g, g.mT):
+        x = g / g.norm()
+        for _ in range(STEPS):
+            outer = x @ x.mT
+            x = a * x + (b * outer + c * outer @ outer) @ x
+        expected = x if matrix is g else x.mT
+        torch.testing.assert_close(orthogonalised(matrix), expected, rtol=0, atol=1e-10)
+        assert (orthogonalised(matrix.float()) - expected).norm() < 1e-3 * expected.norm()
+        stack = torch.stack([matrix, 3 * matrix.flip(0)])
+        torch.testing.assert_close(orthogonalised(stack)[1], orthogonalised(stack[1]))
+
+
+def test_parameters_of_one_shape_move_as_each_alone_would() -> None:
+    shapes = [(4, 3, 2), (4, 6), (5,), (5,), (4, 6)]
+    together, alone = ([nn.Parameter(normal(*shape, seed=i)) for i, shape in enumerate(shapes)] for _ in range(2))
+    one, each = Muon(together, weight_decay=0.1), [Muon([p], weight_decay=0.1) for p in alone]
+    for step in range(4):
+        for i, (p, q) in enumerate(zip(together, alone, strict=True)):
+            # One of them joins later: it counts its own steps.
+            p.grad = q.grad = None if i == 3 and step < 2 else normal(*p.shape, seed=10 * step + i)
+        one.step()
+        for optimizer in each:
+            optimizer.step()
+    for p, q in zip(together, alone, strict=True):
+        torch.testing.assert_close(p, q, rtol=1e-12, atol=1e-12)
 
 
 @pytest.mark.skipif(not hasattr(torch.optim, "Muon"), reason="torch has it from 2.9 on")
