@@ -40,16 +40,13 @@ typedef whole wholes __attribute__((vector_size(BYTES)));
 
 static inline vec fill(real value) { return value - vec{}; }
 
-static inline vec rounded(vec z, wholes& n) {
-  n = __builtin_convertvector(z + (z < 0 ? fill((real)-0.5) : fill((real)0.5)), wholes);
-  return __builtin_convertvector(n, vec);
-}
-
 // y = n log 2 + r for |y| <= 80: e^r - 1, and 2^n.
 static inline vec expm1_of_rest(vec y, vec& power) {
   constexpr bool SINGLE = sizeof(real) == 4;
-  wholes n;
-  const vec k = rounded(y * (real)1.44269504088896340736, n);
+  constexpr int MANTISSA = SINGLE ? 23 : 52;
+  // Added to a number it leaves no place for a fraction: n is in the last bits.
+  constexpr real ROUNDS = SINGLE ? (real)12582912.0 : (real)6755399441055744.0;
+  const vec shifted = y * (real)1.44269504088896340736 + ROUNDS, k = shifted - ROUNDS;
   const vec r = SINGLE ? (y - k * (real)0.693145751953125) - k * (real)1.42860682030941723212e-6
                        : (y - k * (real)6.93147180369123816490e-01) - k * (real)1.90821492927058770002e-10;
   vec p;
@@ -71,8 +68,7 @@ static inline vec expm1_of_rest(vec y, vec& power) {
   p = p * r + (real)(1.0 / 6.0);
   p = p * r + (real)0.5;
   p = (p * r) * r + r;
-  constexpr int MANTISSA = SINGLE ? 23 : 52, BIAS = SINGLE ? 127 : 1023;
-  power = (vec)((n + BIAS) << MANTISSA);
+  power = (vec)(((wholes)shifted << MANTISSA) + ((whole)(SINGLE ? 127 : 1023) << MANTISSA));
   return p;
 }
 
@@ -86,7 +82,7 @@ static inline vec exp_negative(vec y) {  // what is below -80 counts as that; Na
   const vec least = fill((real)-80);
   vec power;
   const vec p = expm1_of_rest(y < least ? least : y, power);
-  return y != y ? y : power * p + power;
+  return power * p + power;
 }
 
 static inline vec hyperbolic_tangent(vec z) {
@@ -128,6 +124,11 @@ static inline vec without_multiple_of_pi(vec z, vec k) {
     r = ((z - k * (real)3.141592651605606) - k * (real)1.9841871583270443e-09) - k * (real)1.034036596358821e-18;
   r = r > most ? most : r < -most ? -most : r;
   return r + (z - z);  // NaN for infinity
+}
+
+static inline vec rounded(vec z, wholes& n) {
+  n = __builtin_convertvector(z + (z < 0 ? fill((real)-0.5) : fill((real)0.5)), wholes);
+  return __builtin_convertvector(n, vec);
 }
 
 static inline void sine_and_cosine(vec z, vec& sine, vec& cosine) {
