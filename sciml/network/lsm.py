@@ -18,7 +18,7 @@ Source: Wu, Hu, Luo, Wang and Long (2023), *Solving High-Dimensional PDEs with L
 Deviations: positions are input channels that the caller adds; a grid is padded with zeros up to the next size that
 every scale and patch divides, and cut back by slices, where the code is told how much to pad; any number of scales;
 ``group`` normalisation as an alternative to the code's batch normalisation, which cannot be trained on several
-devices; one to three axes alike.
+devices; one to three axes alike. Training on a CPU takes the expansion as one operation (:mod:`sciml.kernel.series`).
 """
 
 from __future__ import annotations

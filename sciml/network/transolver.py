@@ -18,7 +18,8 @@ layers start at N(0, 0.02²) (which there overwrites the orthogonal start of P) 
 least. At a width of 32 such layers pass on a tenth of what they get and all slices start alike, which costs a thousand
 steps to undo: ``init: torch`` starts linear layers as torch does, by their width, and P orthogonal, as the authors'
 code means to. Deviations: that choice; the temperature is kept in its bounds on point clouds too; the code's constant
-vector that is added to lifted features is the bias of the lifting; nothing depends on the size of the grid.
+vector that is added to lifted features is the bias of the lifting; nothing depends on the size of the grid. Training on
+a CPU never stores the shares w (:mod:`sciml.kernel.slices`).
 """
 
 from __future__ import annotations
