@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,8 @@ from lightning.pytorch import seed_everything
 from modules import build, metrics, trainer
 
 from sciml.errors import ConfigError
+from sciml.kernel.fusing import fusing
+from sciml.operator import module as operator_module
 from sciml.operator.base import Augmentation, FieldMap, Fields
 from sciml.operator.module import Operator
 
@@ -47,6 +50,28 @@ def test_an_augmentation_says_what_is_validated_and_tested() -> None:
     module.augmentation = Zero()
     assert metrics(module)["rel_l2"] == pytest.approx(1.0)
     assert float(module.held_out_loss()) == pytest.approx(1.0)
+
+
+def test_a_run_that_is_long_enough_fuses_parts_of_its_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And learns what it would have: only what is computed with what differs."""
+    learnt, fused = [], []
+    network = ("network=transolver", "~network.modes", "network.dims=1", "network.width=8", "network.heads=2")
+    for shortest in (6, 5):
+        blocks = []
+
+        def counted(found: list[None] = blocks) -> AbstractContextManager[object]:
+            found.append(None)
+            return fusing()
+
+        monkeypatch.setattr(operator_module, "FUSED_STEPS", shortest)
+        monkeypatch.setattr(operator_module, "fusing", counted)
+        module = small(*network, "network.init=torch", "operator.positions=true")
+        trainer(5).fit(module)
+        learnt.append(torch.cat([p.detach().flatten() for p in module.parameters()]))
+        fused.append(len(blocks))
+    assert fused == [0, 5]
+    assert not torch.equal(*learnt)
+    torch.testing.assert_close(*learnt, rtol=1e-3, atol=1e-4)
 
 
 def test_a_resumed_run_is_bit_identical_to_an_uninterrupted_one(tmp_path: Path) -> None:
