@@ -103,20 +103,23 @@ def main() -> None:
     parser.add_argument("--cases", nargs="*", default=list(CASES), choices=list(CASES))
     parser.add_argument("--rounds", type=int, default=11)
     parser.add_argument("--seconds", type=float, default=1.0, help="a turn takes about as long")
+    parser.add_argument("--without", nargs="*", default=[], choices=CONTENDERS[1:], help="contenders to leave out")
     parser.add_argument("--contender", choices=CONTENDERS, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.contender:
         contend(args.contender, args.cases[0])
-    header = ["network", "parameters", "fused ms", "torch / fused", "compiled / fused", "difference"]
-    header += ["first step s: fused", "compiled", *(f"peak MB: {name}" for name in CONTENDERS)]
+    names = [name for name in CONTENDERS if name not in args.without]
+    others = names[1:]
+    header = ["network", "parameters", "fused ms", *(f"{name} / fused" for name in others), "difference"]
+    header += [*(f"first step s: {name}" for name in names), *(f"peak MB: {name}" for name in names)]
     print("| " + " | ".join(header) + " |")
     print("|---" + "|---:" * (len(header) - 1) + "|", flush=True)
     for case in args.cases:
-        contenders = [Process(name, case) for name in CONTENDERS]
+        contenders = [Process(name, case) for name in names]
         said = {c.name: c.hear() for c in contenders}
         once = {c.name: c.ask("1")["cpu"] for c in contenders}
         steps = max(1, round(args.seconds / once["fused"]))
-        times: dict[str, list[float]] = {name: [] for name in CONTENDERS}
+        times: dict[str, list[float]] = {name: [] for name in names}
         for turn in range(args.rounds):
             first = turn % len(contenders)  # another one begins each round
             for contender in contenders[first:] + contenders[:first]:
@@ -125,9 +128,9 @@ def main() -> None:
         points, batch, _ = CASES[case]
         cells = [f"{case}, {points} x {points}, batch {batch}", f"{said['fused']['parameters']:,}"]
         cells.append(spread([1e3 * t for t in times["fused"]], 1))
-        cells += [spread([s / f for s, f in zip(times[name], times["fused"], strict=True)]) for name in CONTENDERS[1:]]
-        cells += [f"{said['fused']['difference']:.1e}", *(f"{said[n]['first']:.1f}" for n in ("fused", "compiled"))]
-        print("| " + " | ".join([*cells, *(f"{peaks[name]:.0f}" for name in CONTENDERS)]) + " |", flush=True)
+        cells += [spread([s / f for s, f in zip(times[name], times["fused"], strict=True)]) for name in others]
+        cells += [f"{said['fused']['difference']:.1e}", *(f"{said[name]['first']:.1f}" for name in names)]
+        print("| " + " | ".join([*cells, *(f"{peaks[name]:.0f}" for name in names)]) + " |", flush=True)
 
 
 if __name__ == "__main__":
