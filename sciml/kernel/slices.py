@@ -104,7 +104,7 @@ class _ThroughSlices(torch.autograd.Function):
         program.run("run_read_backward", **ctx.sizes, **given, bar_found=bar_found)
         wanted = [p for p in ctx.parameters if p.requires_grad]
         bar_sums, bar_totals, *others = torch.autograd.grad(
-            ctx.found, [*ctx.leaves, *wanted], bar_found, materialize_grads=True
+            ctx.found, [*ctx.leaves, *wanted], bar_found, retain_graph=True, materialize_grads=True
         )
         made = {
             "bar_projected": torch.empty_like(projected),

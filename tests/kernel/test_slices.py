@@ -108,6 +108,14 @@ def test_what_wants_no_gradient_gets_none(frozen: tuple[int, ...]) -> None:
         torch.testing.assert_close(mine, theirs)
 
 
+def test_a_graph_that_is_kept_can_be_gone_through_again() -> None:
+    given = tensors((2, 9, 2, 3, 2))
+    total = in_one(*given).sum()
+    once = torch.autograd.grad(total, given, retain_graph=True)
+    for first, second in zip(once, torch.autograd.grad(total, given), strict=True):
+        assert torch.equal(first, second)
+
+
 @pytest.mark.parametrize("projection", ["linear", "convolution"])
 def test_a_transolver_is_the_same_with_it(projection: str) -> None:
     torch.manual_seed(0)
