@@ -99,7 +99,7 @@ static void read_back_backward(Head head, vec* room) {
     read_points(head.all.bar_read + head.in_field(), head.width, E, head.count, x);
     gradient<M, E>(w, x, sums);
   }
-  real unused[M];  // the totals of the shares
+  real unused[M] = {};  // the totals of the shares
   collect<M, E>(sums, head.all.bar_found + head.index * M * E, unused);
 }
 

@@ -25,6 +25,9 @@ from sciml.kernel.compiler import NotCompiled, Passes
 from sciml.kernel.fusing import fit, session
 
 log = logging.getLogger("sciml")
+# Beyond this most of the time goes into products, and those of torch's library are the faster ones: with 64 slices the
+# operation takes 0.9 times as long as torch's at 16 features of a head, 1.3 times at 32.
+WIDEST = 16
 Between = Callable[[Tensor, Tensor], Tensor]
 _SIZES = ("batch", "points", "heads")
 _READ = ("projected", "weights", "biases", "found", "bar_sums", "bar_totals", "bar_read")
@@ -47,9 +50,10 @@ def through_slices(
         (n, points, heads, d).
     """
     block = session()
-    if block is None or not block.build or not fit(projected, weights, biases, *parameters):
+    _, slices, features = weights.shape
+    if block is None or not block.build or features > WIDEST or not fit(projected, weights, biases, *parameters):
         return None
-    program = _program(*weights.shape[1:], projected.dtype)
+    program = _program(slices, features, projected.dtype)
     if program is None:
         return None
     tensors = (a.contiguous() for a in (projected, weights, biases))

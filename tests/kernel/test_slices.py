@@ -13,7 +13,7 @@ from torch.autograd import forward_ad
 
 from sciml.kernel import compiler
 from sciml.kernel.fusing import fusing
-from sciml.kernel.slices import _program, through_slices
+from sciml.kernel.slices import WIDEST, _program, through_slices
 from sciml.network.transolver import PhysicsAttention, Transolver
 
 DOUBLE = torch.float64
@@ -155,6 +155,7 @@ def test_it_declines_what_it_cannot_be(caplog: pytest.LogCaptureFixture, monkeyp
         assert asked(*given) is None
     with fusing():
         assert asked(*(a.half() for a in given)) is None
+        assert asked(*tensors((1, 2, 1, 2, WIDEST + 1))) is None
         assert asked(given[0].float(), *given[1:]) is None
         assert asked(*(a.to("meta") for a in given)) is None
         with forward_ad.dual_level():
