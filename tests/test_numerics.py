@@ -7,7 +7,6 @@ from torch import Tensor, nn
 from sciml.numerics import numerics
 from sciml.optimizer.muon import Muon
 
-
 pytestmark = pytest.mark.skipif(not torch.set_flush_denormal(False), reason="not on this processor")
 
 
