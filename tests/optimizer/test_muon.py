@@ -7,6 +7,7 @@ import torch
 from refusals import accepted
 from torch import Tensor, nn
 
+from sciml.numerics import numerics
 from sciml.optimizer.muon import NEWTON_SCHULZ, STEPS, Muon, orthogonalised
 
 
@@ -45,6 +46,16 @@ def test_long_matrices_take_the_same_steps() -> None:
         assert (orthogonalised(matrix.float()) - expected).norm() < 1e-3 * expected.norm()
         stack = torch.stack([matrix, 3 * matrix.flip(0)])
         torch.testing.assert_close(orthogonalised(stack)[1], orthogonalised(stack[1]))
+
+
+@pytest.mark.parametrize("size", [1e30, 1e-18, 1e-20, 1e-30, 1e-34])
+def test_matrices_of_every_size_have_the_same_factor(size: float) -> None:
+    """Also where squares of their numbers overflow, or are flushed to zero: what dead units leave behind is small."""
+    matrix = normal(8, 30).float()
+    expected = orthogonalised(matrix)
+    with numerics(1, deterministic=False):
+        found = orthogonalised(size * matrix)
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-3)
 
 
 def test_parameters_of_one_shape_move_as_each_alone_would() -> None:
