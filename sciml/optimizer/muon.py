@@ -138,7 +138,7 @@ def orthogonalised(matrices: Tensor) -> Tensor:
     """
     a, b, c = NEWTON_SCHULZ
     wide = matrices if matrices.shape[-2] <= matrices.shape[-1] else matrices.mT
-    # The squares of small numbers are none, and from a norm well above 1 the steps diverge: the largest becomes 1 first.
+    # Squares of small numbers are none, and from a norm well above 1 the steps diverge: the largest becomes 1 first.
     least = torch.finfo(wide.dtype).tiny
     x = wide / wide.abs().amax(dim=(-2, -1), keepdim=True).clamp_min(least)
     x = x / torch.linalg.matrix_norm(x, keepdim=True).clamp_min(least)
