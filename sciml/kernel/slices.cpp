@@ -45,6 +45,7 @@ struct Head {
 
   void places(vec* to) const { read_points(place + first * stride, stride, E, count, to); }
   void features(vec* to) const { read_points(place + width + first * stride, stride, E, count, to); }
+  void cotangents(vec* to) const { read_points(all.bar_read + in_field(), width, E, count, to); }
   long in_field() const { return (index / all.heads * all.points + first) * width + head * E; }
   long in_projected() const { return (index / all.heads * all.points + first) * stride + head * E; }
 
@@ -65,17 +66,23 @@ struct Head {
 
 constexpr long PLACES = E * STEPS, SHARES = M * STEPS, GRADIENTS = area(M, E);
 
-static void slice(Head head, vec* room) {
-  vec *x = room, *w = x + PLACES, *sums = w + SHARES;
-  std::memset((void*)sums, 0, sizeof(vec) * GRADIENTS);
+// Sums over the points of their shares times what `values` reads of a tile, and of the shares.
+template <typename Values>
+static void sums_over_points(Head& head, vec* room, Values values, real* sums, real* totals) {
+  vec *x = room, *w = x + PLACES, *found = w + SHARES;
+  std::memset((void*)found, 0, sizeof(vec) * GRADIENTS);
   for (long tile = 0; tile < head.tiles(); tile++) {
     head.take(tile);
     head.places(x);
     head.shares(x, w);
-    head.features(x);
-    gradient<M, E>(w, x, sums);
+    values(x);
+    gradient<M, E>(w, x, found);
   }
-  collect<M, E>(sums, head.all.sums + head.index * M * E, head.all.totals + head.index * M);
+  collect<M, E>(found, sums + head.index * M * E, totals);
+}
+
+static void slice(Head head, vec* room) {
+  sums_over_points(head, room, [&](vec* x) { head.features(x); }, head.all.sums, head.all.totals + head.index * M);
 }
 
 static void read_back(Head head, vec* room) {
@@ -90,17 +97,8 @@ static void read_back(Head head, vec* room) {
 }
 
 static void read_back_backward(Head head, vec* room) {
-  vec *x = room, *w = x + PLACES, *sums = w + SHARES;
-  std::memset((void*)sums, 0, sizeof(vec) * GRADIENTS);
-  for (long tile = 0; tile < head.tiles(); tile++) {
-    head.take(tile);
-    head.places(x);
-    head.shares(x, w);
-    read_points(head.all.bar_read + head.in_field(), head.width, E, head.count, x);
-    gradient<M, E>(w, x, sums);
-  }
   real unused[M] = {};  // the totals of the shares
-  collect<M, E>(sums, head.all.bar_found + head.index * M * E, unused);
+  sums_over_points(head, room, [&](vec* x) { head.cotangents(x); }, head.all.bar_found, unused);
 }
 
 static void backward(Head head, vec* room) {
@@ -117,7 +115,7 @@ static void backward(Head head, vec* room) {
     head.take(tile);
     head.places(x);
     head.shares(x, w);
-    read_points(all.bar_read + head.in_field(), head.width, E, head.count, both);
+    head.cotangents(both);
     head.features(both + PLACES);
     product<M, 2 * E>(outer, 2 * E, 1, both, all.bar_totals + head.index * M, bar);
     for (int s = 0; s < STEPS; s++) {
