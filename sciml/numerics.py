@@ -21,7 +21,7 @@ def numerics(threads: int, deterministic: bool) -> Iterator[None]:
 
     A unit that is dead leaves an optimiser's averages of its gradients to decay: after a thousand steps they are
     subnormal, for good, and a processor takes a hundred cycles for each number that it makes of them. An LSM's steps
-    had become three times as long by then. Threads have this from the one that starts them: those that torch has started
+    had become three times as long by then. A thread has this from the one that starts it: those that torch has started
     before the block keep what they had.
     """
     keep_freed()
